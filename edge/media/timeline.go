@@ -1,0 +1,241 @@
+package media
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// Limits of the time model (design: time, rules 1 and 4).
+const (
+	// MaxSlew is the largest rate at which the wall mapping of an epoch is corrected, as a fraction of elapsed time.
+	MaxSlew = 500e-6
+	// settle is the first stretch of an epoch, in which a burst of old frames may pull the mapping back quickly.
+	settle     = 10 * time.Second
+	settleSlew = 0.5
+	// stepLimit is how far media time and the edge's monotonic clock may part before a new epoch opens.
+	stepLimit = time.Second
+	// clockStep is how far the edge's wall clock may part from its monotonic clock before a new epoch opens.
+	clockStep = 250 * time.Millisecond
+	// trend is how long an epoch must last before its drift is taken as the camera's true rate.
+	trend = 4 * time.Second
+	// delayWindow is how long the least delay is remembered.
+	delayWindow = 5 * time.Second
+)
+
+// Epochs numbers the epochs of one source; the tracks of a session share it, so that a step seen on one track opens a
+// new epoch on all. It may be used from several goroutines.
+type Epochs struct{ n atomic.Uint32 }
+
+// NewEpochs returns a counter whose current epoch is first.
+func NewEpochs(first uint32) *Epochs {
+	e := &Epochs{}
+	e.n.Store(first)
+	return e
+}
+
+// Current returns the epoch in force.
+func (e *Epochs) Current() uint32 { return e.n.Load() }
+
+// Next opens a new epoch: call it at every (re)connection.
+func (e *Epochs) Next() uint32 { return e.n.Add(1) }
+
+// Timeline maps the RTP timestamps of one track to presentation times and to the edge's wall clock.
+//
+// Media time is continuous inside an epoch. The wall mapping follows the least-delayed unit and is corrected by at most
+// MaxSlew; a step of either clock opens a new epoch and never drops a unit. A camera whose timestamps run at a wrong
+// rate (says 25 frames a second, delivers 21) gets its rate measured and corrected from the second epoch on.
+// It is used by one goroutine.
+type Timeline struct {
+	// Reorder tells that units may arrive in another order than they are shown (B-frames): timestamps then may
+	// legitimately go back a little.
+	Reorder bool
+	// TrustSender takes wall time from the sender's RTCP reports as soon as there is one: for streams that come from
+	// one of our own edges, whose clock is the archive's.
+	TrustSender bool
+
+	rate   float64
+	epochs *Epochs
+	clock  func(time.Time) (mono time.Duration, wall time.Time)
+
+	started bool
+	epoch   uint32
+	scale   float64 // true ticks per stamped tick
+
+	lastRTP uint32
+	raw     int64 // extended RTP timestamp relative to the epoch's first
+	rawMax  int64
+	lastPTS int64
+	maxPTS  int64
+	ptsBase int64
+
+	mono0, lastMono time.Duration
+	wall0           time.Time
+	corr            time.Duration // current correction of the mapping
+	corrAt          time.Duration // media time of the last correction
+	window          [2]leastDelay
+
+	sr       senderReport
+	offset   time.Duration
+	offsetOK bool
+}
+
+type leastDelay struct {
+	from time.Duration
+	min  time.Duration
+}
+
+type senderReport struct {
+	ok  bool
+	ntp time.Time
+	rtp uint32
+}
+
+// NewTimeline returns the timeline of a track whose RTP clock runs at clockRate ticks a second.
+func NewTimeline(clockRate int, epochs *Epochs) *Timeline {
+	start := time.Now()
+	return &Timeline{
+		rate: float64(clockRate), epochs: epochs, scale: 1,
+		clock: func(t time.Time) (time.Duration, time.Time) { return t.Sub(start), t.Round(0).UTC() },
+	}
+}
+
+// Map returns the presentation time in ticks, the epoch, and the wall time (UTC, edge clock) of a unit with RTP timestamp
+// rtp whose last packet arrived at arrival, a time with Go's monotonic reading.
+func (t *Timeline) Map(rtp uint32, arrival time.Time) (pts int64, epoch uint32, wall time.Time) {
+	mono, now := t.clock(arrival)
+	switch {
+	case !t.started:
+		t.open(rtp, mono, now)
+	case t.epochs.Current() != t.epoch:
+		t.open(rtp, mono, now)
+	default:
+		t.advance(rtp, mono, now)
+	}
+	t.lastMono = mono
+	pts = t.repair()
+	return pts, t.epoch, t.wallOf(rtp, mono)
+}
+
+// open starts an epoch with the unit at hand as its origin.
+func (t *Timeline) open(rtp uint32, mono time.Duration, now time.Time) {
+	if t.started {
+		t.ptsBase = t.maxPTS + 1
+	}
+	t.started = true
+	t.epoch = t.epochs.Current()
+	t.lastRTP, t.raw, t.rawMax = rtp, 0, 0
+	t.lastPTS, t.maxPTS = t.ptsBase-1, t.ptsBase-1
+	t.mono0, t.wall0 = mono, now
+	t.corr, t.corrAt = 0, 0
+	t.window = [2]leastDelay{{0, 0}, {0, math.MaxInt64}}
+}
+
+func (t *Timeline) advance(rtp uint32, mono time.Duration, now time.Time) {
+	delta := int64(int32(rtp - t.lastRTP))
+	raw := t.raw + delta
+	elapsed := mono - t.mono0
+	late := elapsed - t.media(raw) - t.corr
+	jump := (mono - t.lastMono) - t.media(delta)
+	stepped := late > stepLimit || late < -stepLimit
+	clock := now.Sub(t.wall0) - elapsed
+	if clock > clockStep || clock < -clockStep {
+		stepped = true
+	}
+	// A stall of the sender or of the network makes one unit late; the ones behind it arrive in a burst and make up for
+	// it. Only media time itself jumping, or lateness that stays, is a step.
+	if stepped && (clock > clockStep || clock < -clockStep || t.isStep(late, jump, elapsed, raw)) {
+		t.epochs.n.CompareAndSwap(t.epoch, t.epoch+1)
+		t.open(rtp, mono, now)
+		return
+	}
+	t.lastRTP, t.raw, t.rawMax = rtp, raw, max(t.rawMax, raw)
+}
+
+// isStep decides whether lateness beyond the limit is a step of the media clock; a slow drift also fixes the rate.
+func (t *Timeline) isStep(late, jump, elapsed time.Duration, raw int64) bool {
+	if late < -stepLimit && elapsed < settle && jump > -stepLimit {
+		return false // old frames sent in a burst at the start: the settling slew handles it
+	}
+	if jump > stepLimit || jump < -stepLimit {
+		// Time passed without media time passing: a stall if the next units make up for it. Wait for the least
+		// delay of the window to tell. Media time passed without time passing: a jump.
+		return jump < 0 || t.least() > stepLimit
+	}
+	if late > 0 && t.least() < stepLimit/2 {
+		return false // only this unit is late
+	}
+	if m := t.media(raw); m > trend && elapsed > trend {
+		ratio := float64(elapsed-t.corr) / float64(m)
+		if ratio > 0.25 && ratio < 4 && math.Abs(ratio-1) > 0.002 {
+			t.scale *= ratio
+		}
+	}
+	return true
+}
+
+// media converts stamped ticks to time, at the measured rate.
+func (t *Timeline) media(ticks int64) time.Duration {
+	return time.Duration(float64(ticks) * t.scale / t.rate * float64(time.Second))
+}
+
+func (t *Timeline) least() time.Duration { return min(t.window[0].min, t.window[1].min) - t.corr }
+
+// repair turns the raw timestamp into a presentation time that never repeats.
+func (t *Timeline) repair() int64 {
+	pts := t.ptsBase + int64(math.Round(float64(t.raw)*t.scale))
+	if pts == t.lastPTS || (!t.Reorder && pts <= t.lastPTS) {
+		pts = t.lastPTS + 1
+	}
+	t.lastPTS = pts
+	t.maxPTS = max(t.maxPTS, pts)
+	return pts
+}
+
+func (t *Timeline) wallOf(rtp uint32, mono time.Duration) time.Time {
+	if t.TrustSender && t.sr.ok {
+		return t.sr.ntp.Add(t.media(int64(int32(rtp - t.sr.rtp))))
+	}
+	m := t.media(t.lastPTS - t.ptsBase)
+	if t.scale != 1 {
+		m = time.Duration(float64(t.lastPTS-t.ptsBase) / t.rate * float64(time.Second))
+	}
+	t.correct(m, mono-t.mono0-m)
+	return t.wall0.Add(m + t.corr)
+}
+
+// correct moves the mapping towards the least delay of the last seconds, at a bounded rate.
+func (t *Timeline) correct(m, delay time.Duration) {
+	w := &t.window
+	if m-w[0].from > delayWindow {
+		w[1], w[0] = w[0], leastDelay{m, delay}
+	}
+	w[0].min = min(w[0].min, delay)
+	dt := m - t.corrAt
+	if dt <= 0 {
+		return
+	}
+	t.corrAt = m
+	slew := MaxSlew
+	want := t.least()
+	if m < settle && want < 0 {
+		slew = settleSlew
+	}
+	limit := time.Duration(float64(dt) * slew)
+	t.corr += min(max(want, -limit), limit)
+}
+
+// SenderReport takes an RTCP sender report (RFC 3550 section 6.4.1): the sender's clock ntp at RTP timestamp rtp.
+// arrival is when it was read.
+func (t *Timeline) SenderReport(ntp time.Time, rtp uint32, arrival time.Time) {
+	t.sr = senderReport{ok: true, ntp: ntp.UTC(), rtp: rtp}
+	if !t.started || t.TrustSender {
+		return
+	}
+	m := t.media(t.raw + int64(int32(rtp-t.lastRTP)))
+	t.offset = ntp.Sub(t.wall0.Add(m + t.corr))
+	t.offsetOK = true
+}
+
+// Offset returns the sender's clock minus the edge's as last measured; ok is false if it never was.
+func (t *Timeline) Offset() (offset time.Duration, ok bool) { return t.offset, t.offsetOK }

@@ -1,0 +1,103 @@
+package stream
+
+import (
+	"sync/atomic"
+	"time"
+
+	"skein/edge/media"
+)
+
+// blockUnits is how many units one block of the history holds.
+const blockUnits = 128
+
+// history keeps the newest groups of pictures as a chain of blocks. One goroutine adds; any may take a snapshot without a
+// lock: a block's slots are written once, before its count is raised.
+type history struct {
+	limit int
+	age   time.Duration
+
+	oldest atomic.Pointer[position]
+
+	// owned by the publishing goroutine
+	tail  *block
+	bytes int
+	keys  []keyMark // key frames kept, oldest first
+}
+
+type block struct {
+	units [blockUnits]*media.AccessUnit
+	n     atomic.Int32
+	next  atomic.Pointer[block]
+}
+
+// position is where the history begins.
+type position struct {
+	b *block
+	i int32
+}
+
+// keyMark is a place where the history may begin.
+type keyMark struct {
+	position
+	wall  time.Time
+	bytes int // bytes of all units from the previous mark up to this one
+}
+
+func (h *history) add(u *media.AccessUnit) {
+	if h.tail == nil || h.tail.n.Load() == blockUnits {
+		b := &block{}
+		if h.tail != nil {
+			h.tail.next.Store(b)
+		}
+		h.tail = b
+	}
+	i := h.tail.n.Load()
+	h.tail.units[i] = u
+	h.tail.n.Store(i + 1)
+	video := u.Desc.Video() >= 0
+	if u.Key || (!video && len(h.keys) == 0) {
+		h.keys = append(h.keys, keyMark{position{h.tail, i}, u.Arrival, h.bytes})
+		h.bytes = 0
+		if len(h.keys) == 1 {
+			h.begin()
+		}
+	}
+	h.bytes += u.Size()
+	h.trim(u.Arrival)
+}
+
+// trim forgets the oldest groups of pictures while the limits are exceeded, but never the current one unless it alone
+// exceeds the byte limit: then nothing is kept until the next key frame.
+func (h *history) trim(now time.Time) {
+	total := h.bytes
+	for i := 1; i < len(h.keys); i++ {
+		total += h.keys[i].bytes
+	}
+	for len(h.keys) > 1 && (total > h.limit || now.Sub(h.keys[1].wall) > h.age) {
+		total -= h.keys[1].bytes
+		h.keys = append(h.keys[:0], h.keys[1:]...)
+		h.begin()
+	}
+	if total > h.limit && len(h.keys) == 1 {
+		h.keys = h.keys[:0]
+		h.oldest.Store(nil)
+	}
+}
+
+func (h *history) begin() {
+	p := h.keys[0].position
+	h.oldest.Store(&p)
+}
+
+func (h *history) snapshot() []*media.AccessUnit {
+	p := h.oldest.Load()
+	if p == nil {
+		return nil
+	}
+	var out []*media.AccessUnit
+	for b, i := p.b, p.i; b != nil; b, i = b.next.Load(), 0 {
+		n := b.n.Load()
+		out = append(out, b.units[i:n]...)
+	}
+	return out
+}
