@@ -8,7 +8,7 @@ import (
 )
 
 // blockUnits is how many units one block of the history holds.
-const blockUnits = 128
+const blockUnits = 32
 
 // history keeps the newest groups of pictures as a chain of blocks. One goroutine adds; any may take a snapshot without a
 // lock: a block's slots are written once, before its count is raised.

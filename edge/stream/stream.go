@@ -22,7 +22,7 @@ var ErrClosed = errors.New("stream closed")
 // Options bound the history. The current group of pictures is kept up to HistoryBytes even if older than HistoryAge.
 type Options struct {
 	HistoryBytes int           // default 8 MiB
-	HistoryAge   time.Duration // default 10 s
+	HistoryAge   time.Duration // default 2 s
 }
 
 // Stream fans one source out. All methods but Publish may be called from any goroutine.
@@ -45,7 +45,7 @@ func New(o Options) *Stream {
 		o.HistoryBytes = 8 << 20
 	}
 	if o.HistoryAge <= 0 {
-		o.HistoryAge = 10 * time.Second
+		o.HistoryAge = 2 * time.Second
 	}
 	s := &Stream{}
 	s.history.limit, s.history.age = o.HistoryBytes, o.HistoryAge
@@ -54,7 +54,7 @@ func New(o Options) *Stream {
 }
 
 // Publish gives u to every reader and to the history. It sets u.Seq; the caller must not touch u afterwards. Only one
-// goroutine may publish at a time. It takes no lock, allocates nothing (but a history block every few hundred units) and
+// goroutine may publish at a time. It takes no lock, allocates nothing (but a history block every 32 units) and
 // never waits.
 func (s *Stream) Publish(u *media.AccessUnit) {
 	s.seq++
