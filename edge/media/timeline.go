@@ -63,6 +63,8 @@ type Timeline struct {
 	scale   float64 // true ticks per stamped tick
 
 	lastRTP uint32
+	nextRTP uint32 // timestamp of the unit being mapped
+	stalled bool   // the epoch saw a stall: its drift says nothing about the rate
 	raw     int64 // extended RTP timestamp relative to the epoch's first
 	rawMax  int64
 	lastPTS int64
@@ -127,11 +129,12 @@ func (t *Timeline) open(rtp uint32, mono time.Duration, now time.Time) {
 	t.lastRTP, t.raw, t.rawMax = rtp, 0, 0
 	t.lastPTS, t.maxPTS = t.ptsBase-1, t.ptsBase-1
 	t.mono0, t.wall0 = mono, now
-	t.corr, t.corrAt = 0, 0
+	t.corr, t.corrAt, t.stalled = 0, 0, false
 	t.window = [2]leastDelay{{0, 0}, {0, math.MaxInt64}}
 }
 
 func (t *Timeline) advance(rtp uint32, mono time.Duration, now time.Time) {
+	t.nextRTP = rtp
 	delta := int64(int32(rtp - t.lastRTP))
 	raw := t.raw + delta
 	elapsed := mono - t.mono0
@@ -157,15 +160,19 @@ func (t *Timeline) isStep(late, jump, elapsed time.Duration, raw int64) bool {
 	if late < -stepLimit && elapsed < settle && jump > -stepLimit {
 		return false // old frames sent in a burst at the start: the settling slew handles it
 	}
-	if jump > stepLimit || jump < -stepLimit {
-		// Time passed without media time passing: a stall if the next units make up for it. Wait for the least
-		// delay of the window to tell. Media time passed without time passing: a jump.
-		return jump < 0 || t.least() > stepLimit
+	if t.media(int64(int32(t.nextRTP-t.lastRTP))) < -stepLimit || jump < -stepLimit {
+		return true // media time went back, or passed without time passing
+	}
+	if jump > stepLimit {
+		// Time passed without media time passing: a stall if the next units make up for it. The least delay of the
+		// window tells.
+		t.stalled = true
+		return t.least() > stepLimit
 	}
 	if late > 0 && t.least() < stepLimit/2 {
 		return false // only this unit is late
 	}
-	if m := t.media(raw); m > trend && elapsed > trend {
+	if m := t.media(raw); m > trend && elapsed > trend && !t.stalled {
 		ratio := float64(elapsed-t.corr) / float64(m)
 		if ratio > 0.25 && ratio < 4 && math.Abs(ratio-1) > 0.002 {
 			t.scale *= ratio
