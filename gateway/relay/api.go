@@ -1,0 +1,74 @@
+package relay
+
+import (
+	"context"
+
+	"skein/edge/media"
+	"skein/edge/stream"
+)
+
+// Streams hands out the live stream of a camera. It may start it first; release tells that this user is done.
+// Unknown cameras and profiles are errors that wrap ErrUnknownCamera.
+type Streams interface {
+	Open(ctx context.Context, camera string, p media.Profile) (s *stream.Stream, release func(), err error)
+}
+
+// Viewer is who looks. The caller's middleware has authenticated it.
+type Viewer struct {
+	Name string // for logs
+	Key  string // the same for all sessions of one login; only that login may change or end them
+	// Allow tells whether the viewer may see a camera. It is asked for every camera shown; nil allows none.
+	Allow func(camera string) bool
+}
+
+func (v Viewer) allowed(camera string) bool { return v.Allow != nil && v.Allow(camera) }
+
+// Offer asks for one camera (WHEP).
+type Offer struct {
+	SDP     string
+	Camera  string
+	Profile media.Profile
+	Viewer  Viewer
+}
+
+// WallOffer asks for a wall: an offer with receive-only video slots and a data channel.
+type WallOffer struct {
+	SDP    string
+	Viewer Viewer
+}
+
+// Session is the answer to an offer.
+type Session struct {
+	ID   string
+	SDP  string
+	ETag string // of the ICE session, without quotes
+	// Warning says why the picture may not play well although it is sent, such as CodeBFrames; usually empty.
+	Warning Code
+}
+
+// Fragment is a trickle ICE fragment (RFC 8840), from the client or back to it.
+type Fragment struct {
+	Ufrag, Pwd string
+	Candidates []Candidate
+}
+
+// Candidate is one ICE candidate as in an SDP attribute, without "a=".
+type Candidate struct {
+	Mid  string
+	Line string // "candidate:…"
+}
+
+// Patch is a change to a session's ICE. ETag is the value of If-Match without quotes; "*" asks for an ICE restart.
+type Patch struct {
+	Session  string
+	ETag     string
+	Viewer   Viewer
+	Fragment Fragment
+}
+
+// PatchResult answers a Patch. Fragment and ETag are set after an ICE restart only.
+type PatchResult struct {
+	Restarted bool
+	ETag      string
+	Fragment  Fragment
+}
