@@ -1,0 +1,64 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"skein/edge/media"
+)
+
+// Unit is one coded picture of a Source.
+type Unit struct {
+	// NALUs are complete NAL units without start codes, parameter sets first on key frames. They are the caller's.
+	NALUs [][]byte
+	Key   bool
+	Frame uint64    // as in Mark
+	Wall  time.Time // capture time; UTC
+	PTS   int64     // 90 kHz ticks since the stream's clock began
+}
+
+// Source makes a camera's pictures one after the other without RTSP and without a clock of its own: for tests that
+// want known footage. The same camera, profile and start give the same bytes. Not safe for concurrent use.
+type Source struct {
+	video Video
+	next  uint64
+}
+
+// NewSource returns a Source whose first picture is the first key frame at or after start.
+func NewSource(cam Camera, profile media.Profile, start time.Time) (*Source, error) {
+	cam, err := cam.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	video, err := cam.video(profile)
+	if err != nil {
+		return nil, err
+	}
+	gop := uint64(video.GOP)
+	first := (frameAt(start, video.FPS) + gop - 1) / gop * gop
+	return &Source{video: video, next: first}, nil
+}
+
+// video returns the description of one profile of c, which has its defaults.
+func (c Camera) video(profile media.Profile) (Video, error) {
+	switch {
+	case profile == media.Main:
+		return c.Video, nil
+	case profile == media.Sub && c.Sub != nil:
+		return *c.Sub, nil
+	}
+	return Video{}, fmt.Errorf("camera %q: has no profile %q", c.ID, profile)
+}
+
+// frameAt returns the number of the first picture captured at or after t, when one is captured on every multiple of
+// 1/fps since 1970.
+func frameAt(t time.Time, fps int) uint64 {
+	f := uint64(fps)
+	return uint64(t.Unix())*f + (uint64(t.Nanosecond())*f+999_999_999)/1e9
+}
+
+// frameTime is the inverse of frameAt, rounded down to nanoseconds.
+func frameTime(frame uint64, fps int) time.Time {
+	f := uint64(fps)
+	return time.Unix(int64(frame/f), int64(frame%f*1e9/f)).UTC()
+}
