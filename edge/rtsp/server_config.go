@@ -1,0 +1,100 @@
+package rtsp
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"skein/edge/media"
+	"skein/edge/stream"
+)
+
+// Action is what a client of the Server wants to do.
+type Action string
+
+// The actions.
+const (
+	ActionPublish Action = "publish" // ANNOUNCE and RECORD
+	ActionPlay    Action = "play"    // DESCRIBE and PLAY
+)
+
+// Request is what the callbacks of a Server decide upon.
+type Request struct {
+	Action Action
+	Path   string // without leading slash
+	Query  string
+	Remote netip.AddrPort
+	// User is the name the client claims; empty if it sent no credentials.
+	User string
+	// Password is set only if the client used basic authentication, and then HasPassword is true. With digest
+	// nothing but Verify can tell.
+	Password    string
+	HasPassword bool
+	// Verify reports whether the request carries these credentials (basic, or digest with MD5 or SHA-256), in
+	// constant time for basic.
+	Verify func(user, password string) bool
+}
+
+// Publication takes what a client publishes.
+type Publication struct {
+	// Sink receives the access units, from one goroutine at a time.
+	Sink Sink
+	// TrustClock takes wall times from the client's sender reports: for our own edges, whose clock is the archive's.
+	TrustClock bool
+	// Epochs numbers the epochs; a new one is opened. Share it between the publications of one source. May be nil.
+	Epochs *media.Epochs
+	// Stats is kept up to date, if not nil.
+	Stats *Stats
+	// Done is called once when the publication ended, with the reason. May be nil.
+	Done func(err error)
+}
+
+// ServerConfig configures a Server. Callbacks run on the connection's goroutine and may block a little.
+type ServerConfig struct {
+	// Listen is the TCP address.
+	Listen string
+	// UDP is the "host:port" of the RTP socket for clients that want UDP (the RTCP socket is the port above): an even
+	// port, or 0 for any. Empty offers TCP only.
+	UDP string
+	// TLS makes every connection RTSPS.
+	TLS *tls.Config
+
+	// Auth decides whether r is allowed: nil is yes; ErrUnauthorized asks for (other) credentials; any other error
+	// refuses. A nil Auth refuses everything: default deny.
+	Auth func(ctx context.Context, r Request) error
+	// OnPublish takes a publication, after Auth. Nil refuses all.
+	OnPublish func(ctx context.Context, r Request) (Publication, error)
+	// OnPlay finds a stream to play, after Auth; release is called once when the reader has left. Nil refuses all.
+	OnPlay func(ctx context.Context, r Request) (s *stream.Stream, release func(), err error)
+
+	MaxConns           int           // TCP connections; default 1024
+	MaxSessions        int           // publishing and playing sessions; default 512
+	MaxUnauthenticated int           // connections that have not passed Auth yet; default 64
+	AuthTimeout        time.Duration // how long a connection may stay so; default 10 s
+	// ReadTimeout ends a publication that sends nothing; default 10 s.
+	ReadTimeout time.Duration
+
+	// Logger may be nil.
+	Logger *slog.Logger
+}
+
+func (c ServerConfig) withDefaults() ServerConfig {
+	setInt := func(v *int, def int) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	setInt(&c.MaxConns, 1024)
+	setInt(&c.MaxSessions, 512)
+	setInt(&c.MaxUnauthenticated, 64)
+	if c.AuthTimeout <= 0 {
+		c.AuthTimeout = 10 * time.Second
+	}
+	if c.ReadTimeout <= 0 {
+		c.ReadTimeout = 10 * time.Second
+	}
+	c.Logger = orDiscard(c.Logger)
+	return c
+}

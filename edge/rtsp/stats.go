@@ -1,0 +1,123 @@
+package rtsp
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats are the live counters of one source, cheap enough for every packet. The zero value is ready; it may be read
+// from any goroutine and outlives the pull that fills it, so that counters survive reconnects.
+type Stats struct {
+	bytes, packets, lost, foreign, malformed, damaged, units, keys atomic.Uint64
+
+	lastByte, lastRTP, lastFrame, lastKey, connected atomic.Int64 // Unix nanoseconds, 0 = never
+
+	frames    atomic.Uint64 // pictures
+	milliFPS  atomic.Int64
+	kbps      atomic.Int64
+	transport atomic.Pointer[string]
+	codecs    atomic.Pointer[codecs]
+	offset    atomic.Int64
+	offsetOK  atomic.Bool
+}
+
+type codecs struct {
+	video, audio  string
+	width, height int
+}
+
+// Snapshot is a Stats at one moment. Times are UTC; zero means never.
+type Snapshot struct {
+	Bytes     uint64 // received from the network, RTSP and RTCP included
+	Packets   uint64 // RTP packets of our session
+	Lost      uint64 // RTP packets missing in the sequence numbers
+	Foreign   uint64 // RTP packets of another session, dropped
+	Malformed uint64 // packets that could not be parsed, dropped
+	Damaged   uint64 // access units that lost a part of themselves
+	Units     uint64 // access units delivered
+	Keys      uint64 // decodable key frames delivered
+
+	Connected time.Time // PLAY (or RECORD) accepted
+	LastByte  time.Time
+	LastRTP   time.Time
+	LastFrame time.Time
+	LastKey   time.Time
+
+	FPS           float64 // over the last seconds
+	Kbps          int     // over the last seconds
+	Transport     string  // "tcp" or "udp"
+	Codec, Audio  string
+	Width, Height int
+
+	ClockOffset time.Duration // source clock minus edge clock
+	ClockKnown  bool
+}
+
+// Snapshot returns the values now.
+func (s *Stats) Snapshot() Snapshot {
+	out := Snapshot{
+		Bytes: s.bytes.Load(), Packets: s.packets.Load(), Lost: s.lost.Load(), Foreign: s.foreign.Load(),
+		Malformed: s.malformed.Load(), Damaged: s.damaged.Load(), Units: s.units.Load(), Keys: s.keys.Load(),
+		Connected: unixTime(s.connected.Load()), LastByte: unixTime(s.lastByte.Load()), LastRTP: unixTime(s.lastRTP.Load()),
+		LastFrame: unixTime(s.lastFrame.Load()), LastKey: unixTime(s.lastKey.Load()),
+		FPS: float64(s.milliFPS.Load()) / 1000, Kbps: int(s.kbps.Load()),
+		ClockOffset: time.Duration(s.offset.Load()), ClockKnown: s.offsetOK.Load(),
+	}
+	if t := s.transport.Load(); t != nil {
+		out.Transport = *t
+	}
+	if c := s.codecs.Load(); c != nil {
+		out.Codec, out.Audio, out.Width, out.Height = c.video, c.audio, c.width, c.height
+	}
+	return out
+}
+
+func unixTime(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
+}
+
+// begin resets what belongs to one connection.
+func (s *Stats) begin(transport string, now time.Time) {
+	s.connected.Store(now.UnixNano())
+	s.transport.Store(&transport)
+	s.milliFPS.Store(0)
+	s.kbps.Store(0)
+}
+
+// read counts n bytes from the network.
+func (s *Stats) read(n int, now time.Time) {
+	s.bytes.Add(uint64(n))
+	s.lastByte.Store(now.UnixNano())
+}
+
+// rates measures frames and bytes a second over the last few seconds; owned by the watching goroutine.
+type rates struct {
+	ring [4]struct {
+		at            time.Time
+		frames, bytes uint64
+	}
+	n int
+}
+
+func (r *rates) sample(s *Stats, now time.Time) {
+	last := &r.ring[(r.n+len(r.ring)-1)%len(r.ring)]
+	if r.n > 0 && now.Sub(last.at) < time.Second {
+		return
+	}
+	cur := &r.ring[r.n%len(r.ring)]
+	oldest := *cur
+	if r.n < len(r.ring) {
+		oldest = r.ring[0]
+	}
+	cur.at, cur.frames, cur.bytes = now, s.frames.Load(), s.bytes.Load()
+	r.n++
+	if r.n < 2 {
+		return
+	}
+	sec := now.Sub(oldest.at).Seconds()
+	s.milliFPS.Store(int64(float64(cur.frames-oldest.frames) / sec * 1000))
+	s.kbps.Store(int64(float64(cur.bytes-oldest.bytes) * 8 / 1000 / sec))
+}
