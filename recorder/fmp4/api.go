@@ -46,4 +46,8 @@ type Info struct {
 	Frames   int           // video access units
 	Bytes    int64         // whole file, mfra included
 	Codecs   string        // RFC 6381, e.g. "avc1.64001f,mp4a.40.2"
+	Holes    []Hole        // silences inside the segment
 }
+
+// Hole is a silence inside a segment: the frame that ended it was not a key frame, so no segment could begin with it.
+type Hole struct{ From, To time.Time }
