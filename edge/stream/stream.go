@@ -29,6 +29,7 @@ type Options struct {
 type Stream struct {
 	history history
 	desc    atomic.Pointer[media.Description]
+	last    atomic.Pointer[media.AccessUnit]
 	readers atomic.Pointer[[]*Reader]
 
 	// owned by the publishing goroutine
@@ -62,6 +63,7 @@ func (s *Stream) Publish(u *media.AccessUnit) {
 	if s.desc.Load() != u.Desc {
 		s.desc.Store(u.Desc)
 	}
+	s.last.Store(u)
 	s.history.add(u)
 	for _, r := range *s.readers.Load() {
 		r.offer(u)
@@ -70,6 +72,9 @@ func (s *Stream) Publish(u *media.AccessUnit) {
 
 // Description returns the description of the last published unit, or nil.
 func (s *Stream) Description() *media.Description { return s.desc.Load() }
+
+// Last returns the newest unit, or nil.
+func (s *Stream) Last() *media.AccessUnit { return s.last.Load() }
 
 // History returns the units kept, oldest first. The first is a key frame, if there is video at all.
 func (s *Stream) History() []*media.AccessUnit { return s.history.snapshot() }

@@ -1,0 +1,81 @@
+package edge
+
+import (
+	"time"
+
+	"skein/edge/rtsp"
+	"skein/edge/status"
+)
+
+// Limits of the states shown to people.
+const (
+	frozenAfter  = 3 * time.Second // no picture for so long, though connected
+	delayedAfter = 2 * time.Second // pictures arrive this late
+)
+
+// profile tells how the source is right now. The state comes from the data plane (bytes, pictures, key frames), never
+// from events alone.
+func (s *source) profileStatus(now time.Time) status.Profile {
+	s.mu.Lock()
+	last, active, wanted := s.last, s.active, s.always || s.users > 0
+	s.mu.Unlock()
+	st := s.stats.Snapshot()
+	p := status.Profile{
+		Codec: st.Codec, Audio: st.Audio, Width: st.Width, Height: st.Height,
+		LastFrame: st.LastFrame, LastKey: st.LastKey, Transport: st.Transport,
+		Reconnects: last.n, LostPackets: st.Lost,
+	}
+	if st.ClockKnown {
+		ms := st.ClockOffset.Milliseconds()
+		p.ClockOffsetMS = &ms
+	}
+	p.State, p.Reason, p.Since = judge(st, last, active, wanted, now)
+	switch p.State {
+	case status.Live, status.Delayed, status.Frozen:
+		p.FPS, p.Kbps = st.FPS, st.Kbps
+		p.DelayMS = s.delay().Milliseconds()
+	default:
+		if last.n > 0 {
+			p.Detail, p.Retry = last.detail, last.next
+		}
+	}
+	if p.State == status.Live && s.delay() > delayedAfter {
+		p.State = status.Delayed
+	}
+	return p
+}
+
+// delay is how far the newest unit's capture time lay behind its arrival.
+func (s *source) delay() time.Duration {
+	h := s.stream.Last()
+	if h == nil {
+		return 0
+	}
+	return max(0, h.Arrival.Sub(h.Wall))
+}
+
+// judge decides the state from the counters of the connection and from how the last one ended.
+func judge(st rtsp.Snapshot, last attempt, active, wanted bool, now time.Time) (status.State, status.Reason, time.Time) {
+	connected := active && !st.Connected.IsZero() && st.Connected.After(last.at)
+	pictures := connected && st.LastKey.After(st.Connected)
+	switch {
+	case pictures && now.Sub(st.LastFrame) <= frozenAfter:
+		return status.Live, status.ReasonNone, st.Connected
+	case pictures:
+		return status.Frozen, status.ReasonSilent, st.LastFrame
+	case !wanted:
+		return status.Connecting, status.ReasonNone, st.LastFrame // on demand: nobody looks
+	case last.n == 0 && !connected:
+		return status.Connecting, status.ReasonNone, time.Time{}
+	case last.n == 0 && now.Sub(st.Connected) < frozenAfter:
+		return status.Connecting, status.ReasonNone, st.Connected
+	case last.n == 0:
+		return status.NoSignal, status.ReasonNoKeyFrame, st.Connected
+	}
+	switch last.reason {
+	case status.ReasonSilent, status.ReasonNoRTP, status.ReasonNoKeyFrame, status.ReasonUnsupportedCodec,
+		status.ReasonNotFound:
+		return status.NoSignal, last.reason, last.at
+	}
+	return status.Offline, last.reason, last.at
+}
