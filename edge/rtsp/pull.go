@@ -1,7 +1,202 @@
 package rtsp
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
 
-// Pull connects, plays and publishes into sink until ctx ends or something fails. It never retries. The error is ctx's, or
-// an *Error.
-func Pull(ctx context.Context, cfg PullConfig, sink Sink) error { return nil }
+	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
+	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
+
+	"skein/edge/media"
+)
+
+// Pull connects, plays and publishes into sink until ctx ends or something fails. It never retries, apart from the other
+// transport when Transport allows it. When it returns, nothing it started runs any more and sink is left alone.
+// The error is ctx's, or an *Error.
+func Pull(ctx context.Context, cfg PullConfig, sink Sink) error {
+	t, err := parseURL(cfg.URL)
+	if err != nil {
+		return &Error{Camera: cfg.Camera, Op: "url", Reason: classify(err), Err: err}
+	}
+	order, err := transports(cfg.Transport, t.secure)
+	if err != nil {
+		return &Error{Camera: cfg.Camera, Op: "url", Remote: t.addr, Reason: classify(err), Err: err}
+	}
+	p := &puller{cfg: cfg, target: t, timeouts: cfg.Timeouts.withDefaults(), log: orDiscard(cfg.Logger), stats: cfg.Stats}
+	if p.stats == nil {
+		p.stats = &Stats{}
+	}
+	if p.epochs = cfg.Epochs; p.epochs == nil {
+		p.epochs = media.NewEpochs(0)
+	}
+	p.epochs.Next()
+	for i, proto := range order {
+		err = p.once(ctx, proto, sink)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if i+1 == len(order) || !wantsOtherTransport(err) {
+			break
+		}
+		p.log.Info("trying the other RTSP transport", "camera", cfg.Camera, "refused", label(proto), "cause", t.clean(err))
+	}
+	return p.failure(err)
+}
+
+// puller is one call of Pull.
+type puller struct {
+	cfg      PullConfig
+	target   target
+	timeouts Timeouts
+	epochs   *media.Epochs
+	stats    *Stats
+	log      *slog.Logger
+}
+
+// stepError remembers what was being done when err happened.
+type stepError struct {
+	op  string
+	err error
+}
+
+func (e *stepError) Error() string { return e.op + ": " + e.err.Error() }
+func (e *stepError) Unwrap() error { return e.err }
+
+func step(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &stepError{op, err}
+}
+
+func (p *puller) failure(err error) error {
+	return failure(p.cfg.Camera, p.target, err)
+}
+
+// failure builds the error people see.
+func failure(camera string, t target, err error) error {
+	op := "receive"
+	var s *stepError
+	for errors.As(err, &s) { // the innermost step is the one that failed
+		op, err = s.op, s.err
+	}
+	return &Error{Camera: camera, Op: op, Remote: t.addr, Reason: classify(err), Err: t.clean(err)}
+}
+
+// transports returns the protocols to try, in order.
+func transports(name string, secure bool) ([]gortsplib.Protocol, error) {
+	tcp, udp := gortsplib.ProtocolTCP, gortsplib.ProtocolUDP
+	switch name {
+	case "", TransportAuto:
+		if secure {
+			return []gortsplib.Protocol{tcp}, nil // UDP would need SRTP, which few cameras have
+		}
+		return []gortsplib.Protocol{tcp, udp}, nil
+	case TransportTCP:
+		return []gortsplib.Protocol{tcp}, nil
+	case TransportUDP:
+		return []gortsplib.Protocol{udp}, nil
+	case TransportAutoUDP:
+		return []gortsplib.Protocol{udp, tcp}, nil
+	}
+	return nil, fmt.Errorf("transport %q: want auto, tcp, udp or auto-udp", name)
+}
+
+func label(p gortsplib.Protocol) string {
+	if p == gortsplib.ProtocolTCP {
+		return TransportTCP
+	}
+	return TransportUDP
+}
+
+// wantsOtherTransport reports whether err speaks against the transport rather than against the camera.
+func wantsOtherTransport(err error) bool {
+	var (
+		code liberrors.ErrClientBadStatusCode
+		tcp  liberrors.ErrClientServerRequestedTCP
+		udp  liberrors.ErrClientServerRequestedUDP
+		port liberrors.ErrClientServerPortsNotProvided
+		ids  liberrors.ErrClientTransportHeaderNoInterleavedIDs
+	)
+	return errors.Is(err, errNoUDP) || errors.As(err, &tcp) || errors.As(err, &udp) || errors.As(err, &port) ||
+		errors.As(err, &ids) || (errors.As(err, &code) && code.Code == base.StatusUnsupportedTransport)
+}
+
+// once is one connection over one transport, a straight line.
+func (p *puller) once(ctx context.Context, proto gortsplib.Protocol, sink Sink) error {
+	s, err := p.open(ctx, proto)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.play(sink); err != nil {
+		return err
+	}
+	p.log.Info("RTSP session plays", "camera", p.cfg.Camera, "remote", p.target.addr, "transport", label(proto),
+		"tracks", len(s.in.tracks), "skipped", s.skipped)
+	return s.watch(ctx)
+}
+
+// watch waits for the end, and minds the three liveness clocks.
+func (s *session) watch(ctx context.Context) error {
+	p := s.p
+	to := p.timeouts
+	ended := make(chan error, 1)
+	go func() { ended <- s.client.Wait() }()
+	tick := time.NewTicker(min(max(min(to.Silent, to.RTP, to.KeyFrame, to.UDP)/8, 10*time.Millisecond), 500*time.Millisecond))
+	defer tick.Stop()
+	defer func() { // Wait returns once the client is closed
+		s.client.Close()
+		<-ended
+	}()
+	c := clocks{start: time.Now(), udp: s.proto == gortsplib.ProtocolUDP, video: s.in.hasVideo(), to: to}
+	var r rates
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-ended:
+			ended <- err
+			return step("receive", err)
+		case now := <-tick.C:
+			r.sample(p.stats, now)
+			if err := c.check(p.stats, now); err != nil {
+				return step("receive", err)
+			}
+		}
+	}
+}
+
+// clocks are the three liveness clocks of a playing session.
+type clocks struct {
+	start      time.Time
+	udp, video bool
+	to         Timeouts
+}
+
+// check returns the reason of the first clock that ran out: the earlier in the chain, the closer to the cause.
+func (c *clocks) check(s *Stats, now time.Time) error {
+	since := func(ns int64) time.Duration {
+		if t := unixTime(ns); t.After(c.start) {
+			return now.Sub(t)
+		}
+		return now.Sub(c.start)
+	}
+	if c.udp && s.lastRTP.Load() < c.start.UnixNano() && since(s.lastByte.Load()) > c.to.UDP {
+		return errNoUDP
+	}
+	if since(s.lastByte.Load()) > c.to.Silent {
+		return errSilent
+	}
+	if since(s.lastRTP.Load()) > c.to.RTP {
+		return errNoRTP
+	}
+	if c.video && since(s.lastKey.Load()) > c.to.KeyFrame {
+		return errNoKeyFrame
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package rtsp
+
+import (
+	"bytes"
+
+	"github.com/pion/rtp"
+)
+
+// unit is one access unit as it came out of RTP. Its slices are the receiver's to keep.
+type unit struct {
+	nalus   [][]byte
+	ts      uint32
+	damaged bool // a part of it was lost
+}
+
+// depacketizer turns the packets of one track into whole units. It keeps no payload after push returns.
+type depacketizer interface {
+	// push takes the next packet; lost tells that packets before it are missing. It reports malformed packets.
+	push(p *packet, lost bool, emit func(unit)) error
+}
+
+// Limits of one access unit. A camera that exceeds them is broken or hostile.
+const (
+	maxUnitBytes = 16 << 20
+	maxUnitNALUs = 512
+)
+
+// nalBuilder collects the NAL units of one access unit in a scratch buffer and copies them out at the end: one exact
+// allocation per unit, whatever the number of packets.
+type nalBuilder struct {
+	scratch []byte
+	ends    []int
+	open    bool // the last NAL unit is a fragment still growing
+	active  bool
+	picture bool // holds at least one coded slice
+	first   bool // and the first slice of the picture
+	damaged bool
+	ts      uint32
+}
+
+func (b *nalBuilder) start() int {
+	if len(b.ends) == 0 {
+		return 0
+	}
+	return b.ends[len(b.ends)-1]
+}
+
+// dropOpen forgets a fragment that will never be whole.
+func (b *nalBuilder) dropOpen() {
+	if b.open {
+		b.scratch = b.scratch[:b.start()]
+		b.open = false
+		b.damaged = true
+	}
+}
+
+// fits reports whether n more bytes stay within the limits; if not, the unit is given up.
+func (b *nalBuilder) fits(n int) bool {
+	if len(b.scratch)+n <= maxUnitBytes && len(b.ends) < maxUnitNALUs {
+		return true
+	}
+	b.reset()
+	b.damaged = true
+	return false
+}
+
+func (b *nalBuilder) reset() {
+	b.scratch, b.ends = b.scratch[:0], b.ends[:0]
+	b.open, b.active, b.picture, b.first, b.damaged = false, false, false, false, false
+}
+
+// closeNALU ends the NAL unit at the end of the scratch. Some cameras put several, divided by start codes, where one
+// belongs; they are taken apart (a start code cannot occur inside a NAL unit, ITU-T H.264 section 7.4.1).
+func (b *nalBuilder) closeNALU(note func(nalu []byte)) {
+	b.open = false
+	from := b.start()
+	for {
+		i := bytes.Index(b.scratch[from:], []byte{0, 0, 1})
+		if i < 0 {
+			break
+		}
+		end := from + i
+		rest := end + 3
+		for end > from && b.scratch[end-1] == 0 {
+			end--
+		}
+		b.scratch = append(b.scratch[:end], b.scratch[rest:]...)
+		if end > from && len(b.ends) < maxUnitNALUs {
+			note(b.scratch[from:end])
+			b.ends = append(b.ends, end)
+		}
+		from = end
+	}
+	if len(b.scratch) > from {
+		note(b.scratch[from:])
+		b.ends = append(b.ends, len(b.scratch))
+	}
+}
+
+// take returns the finished unit and clears the builder.
+func (b *nalBuilder) take() unit {
+	buf := make([]byte, b.start())
+	copy(buf, b.scratch)
+	nalus := make([][]byte, len(b.ends))
+	from := 0
+	for i, end := range b.ends {
+		nalus[i] = buf[from:end:end]
+		from = end
+	}
+	u := unit{nalus: nalus, ts: b.ts, damaged: b.damaged || !b.first}
+	b.reset()
+	return u
+}
+
+// codecNALs is what differs between H.264 and H.265.
+type codecNALs interface {
+	// split hands the NAL units or fragments of one payload to the builder.
+	split(b *nalDepacketizer, payload []byte) error
+	// note looks at one whole NAL unit.
+	note(b *nalBuilder, nalu []byte)
+}
+
+// nalDepacketizer assembles H.264 (RFC 6184) and H.265 (RFC 7798) access units.
+type nalDepacketizer struct {
+	nalBuilder
+	codec  codecNALs
+	noteFn func([]byte)
+}
+
+func newNALDepacketizer(c codecNALs) *nalDepacketizer {
+	d := &nalDepacketizer{codec: c}
+	d.noteFn = func(nalu []byte) { c.note(&d.nalBuilder, nalu) }
+	return d
+}
+
+func (d *nalDepacketizer) push(p *packet, lost bool, emit func(unit)) error {
+	if lost {
+		d.dropOpen()
+		if d.active {
+			d.damaged = true
+		}
+	}
+	if d.active && p.ts != d.ts {
+		d.dropOpen() // its end never came
+		// Parameter sets sent with a timestamp of their own belong to the picture that follows.
+		if d.picture {
+			emit(d.take())
+		}
+	}
+	d.active, d.ts = true, p.ts
+	err := d.codec.split(d, p.payload)
+	// Some cameras set the marker on each NAL unit: without a slice the unit is not whole yet.
+	if p.marker {
+		d.dropOpen()
+		if d.picture {
+			emit(d.take())
+		}
+	}
+	return err
+}
+
+// whole appends one NAL unit.
+func (d *nalDepacketizer) whole(nalu []byte) {
+	d.dropOpen()
+	if len(nalu) == 0 || !d.fits(len(nalu)) {
+		return
+	}
+	d.scratch = append(d.scratch, nalu...)
+	d.closeNALU(d.noteFn)
+}
+
+// fragment appends a part of a NAL unit; header is the rebuilt NAL unit header.
+func (d *nalDepacketizer) fragment(start, end bool, header, part []byte) {
+	if start {
+		d.dropOpen()
+		if !d.fits(len(header) + len(part)) {
+			return
+		}
+		d.scratch = append(append(d.scratch, header...), part...)
+		d.open = true
+	} else {
+		if !d.open {
+			d.damaged = true // its beginning was lost
+			return
+		}
+		if !d.fits(len(part)) {
+			return
+		}
+		d.scratch = append(d.scratch, part...)
+	}
+	if end {
+		d.closeNALU(d.noteFn)
+	}
+}
+
+// frames depacketises codecs whose units the RTSP library assembles: audio and JPEG, a few small packets each.
+type frames struct {
+	decode func(*rtp.Packet) ([][]byte, error)
+	more   func(error) bool // the unit goes on in the next packet
+}
+
+// push ignores losses: the library's decoders give up a unit of which a fragment is missing.
+func (f *frames) push(p *packet, _ bool, emit func(unit)) error {
+	out, err := f.decode(&rtp.Packet{
+		Header: rtp.Header{
+			Version: 2, Marker: p.marker, PayloadType: p.pt, SequenceNumber: p.seq, Timestamp: p.ts, SSRC: p.ssrc,
+		},
+		Payload: bytes.Clone(p.payload),
+	})
+	if err != nil {
+		if f.more(err) {
+			return nil
+		}
+		return err
+	}
+	if len(out) > 0 {
+		emit(unit{nalus: out, ts: p.ts})
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package rtsp
+
+import (
+	"sync"
+	"time"
+
+	"skein/edge/media"
+)
+
+// ingest turns the RTP packets of one session into access units for a sink. Its tracks share one description and one
+// numbering of epochs.
+type ingest struct {
+	sink  Sink
+	stats *Stats
+
+	mu      sync.Mutex // guards the fields below and all tracks: over UDP each socket has its goroutine
+	desc    *media.Description
+	tracks  []*track
+	waiting bool // for the first key frame: before it nothing can be decoded, nor described
+	closed  bool
+}
+
+// track receives one RTP stream.
+type track struct {
+	in       *ingest
+	index    int
+	pt       uint8
+	depay    depacketizer
+	latm     *latm
+	source   sourceFilter
+	seq      sequence
+	timeline *media.Timeline
+	arrival  time.Time
+	emitFn   func(unit)
+}
+
+type ingestOptions struct {
+	epochs      *media.Epochs
+	trustSender bool
+	ignoreSSRC  bool
+}
+
+func newIngest(tracks []*selected, sink Sink, stats *Stats, o ingestOptions) *ingest {
+	in := &ingest{sink: sink, stats: stats, desc: &media.Description{}}
+	for i, s := range tracks {
+		hint(&s.track)
+		in.desc.Tracks = append(in.desc.Tracks, s.track)
+		t := &track{
+			in: in, index: i, pt: s.forma.PayloadType(), depay: s.depay, latm: s.latm,
+			source: sourceFilter{any: o.ignoreSSRC}, timeline: media.NewTimeline(s.track.ClockRate, o.epochs),
+		}
+		t.timeline.TrustSender = o.trustSender
+		t.timeline.Reorder = s.track.BFrames
+		t.emitFn = t.emit
+		in.tracks = append(in.tracks, t)
+		in.waiting = in.waiting || s.track.Codec.IsVideo()
+	}
+	in.describe()
+	return in
+}
+
+// hasVideo reports whether a key frame can be expected.
+func (in *ingest) hasVideo() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.desc.Video() >= 0
+}
+
+// close makes the ingest ignore what still arrives: after it returns, the sink is left alone.
+func (in *ingest) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.closed = true
+}
+
+// describe tells the counters what is received.
+func (in *ingest) describe() {
+	c := &codecs{}
+	if i := in.desc.Video(); i >= 0 {
+		t := in.desc.Tracks[i]
+		c.video, c.width, c.height = t.Codec.String(), t.Width, t.Height
+	}
+	if i := in.desc.Audio(); i >= 0 {
+		c.audio = in.desc.Tracks[i].Codec.String()
+	}
+	in.stats.codecs.Store(c)
+}
+
+// announce fixes the SSRC that SETUP promised.
+func (t *track) announce(ssrc uint32) {
+	if ssrc != 0 && !t.source.any {
+		t.source.known, t.source.announced, t.source.ssrc = true, true, ssrc
+	}
+}
+
+// rtp takes the bytes of an RTP packet, valid during the call.
+func (t *track) rtp(b []byte, arrival time.Time) {
+	p, err := parsePacket(b)
+	if err != nil {
+		t.in.stats.malformed.Add(1)
+		return
+	}
+	t.packet(&p, arrival)
+}
+
+// rtcp takes the bytes of a compound RTCP packet, valid during the call.
+func (t *track) rtcp(b []byte, arrival time.Time) {
+	if sr, ok := parseSenderReport(b); ok {
+		t.report(sr, arrival)
+	}
+}
+
+func (t *track) report(sr senderReport, arrival time.Time) {
+	t.in.mu.Lock()
+	defer t.in.mu.Unlock()
+	if t.source.known && !t.source.any && sr.ssrc != t.source.ssrc {
+		return
+	}
+	t.timeline.SenderReport(sr.ntp, sr.rtp, arrival)
+}
+
+func (t *track) packet(p *packet, arrival time.Time) {
+	in := t.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed || p.pt != t.pt {
+		return
+	}
+	ok, changed := t.source.accept(p.ssrc, arrival)
+	if !ok {
+		in.stats.foreign.Add(1)
+		return
+	}
+	if changed {
+		t.seq = sequence{}
+	}
+	lost, fresh := t.seq.accept(p.seq)
+	if !fresh {
+		return
+	}
+	in.stats.packets.Add(1)
+	in.stats.lastRTP.Store(arrival.UnixNano())
+	if lost > 0 {
+		in.stats.lost.Add(uint64(lost))
+	}
+	t.arrival = arrival
+	if err := t.depay.push(p, lost > 0 || changed, t.emitFn); err != nil {
+		in.stats.malformed.Add(1)
+	}
+}
+
+// emit describes, times and publishes one unit. in.mu is held.
+func (t *track) emit(u unit) {
+	in := t.in
+	cur := in.desc.Tracks[t.index]
+	video := cur.Codec.IsVideo()
+	l := learn(&cur, &u)
+	if t.latm != nil && cur.AACConfig == nil {
+		cur.AACConfig, cur.Channels = t.latm.config()
+		l.changed = cur.AACConfig != nil
+	}
+	if l.changed {
+		in.redescribe(t, cur)
+	}
+	if u.damaged {
+		in.stats.damaged.Add(1)
+	}
+	pts, epoch, wall := t.timeline.Map(u.ts, t.arrival)
+	if video {
+		in.stats.frames.Add(1)
+		in.stats.lastFrame.Store(t.arrival.UnixNano())
+		if l.key {
+			in.waiting = false
+			in.stats.keys.Add(1)
+			in.stats.lastKey.Store(t.arrival.UnixNano())
+		}
+	}
+	if in.waiting {
+		return
+	}
+	au := &media.AccessUnit{
+		Desc: in.desc, Track: t.index, Epoch: epoch, PTS: pts, Wall: wall, Arrival: t.arrival, Key: l.key, NALUs: u.nalus,
+	}
+	au.ClockOffset, au.ClockKnown = t.timeline.Offset()
+	if au.ClockKnown {
+		in.stats.offset.Store(int64(au.ClockOffset))
+		in.stats.offsetOK.Store(true)
+	}
+	in.stats.units.Add(1)
+	in.sink.Publish(au)
+}
+
+// redescribe replaces the description: readers hold the old one.
+func (in *ingest) redescribe(t *track, cur media.Track) {
+	d := &media.Description{Tracks: append([]media.Track(nil), in.desc.Tracks...)}
+	d.Tracks[t.index] = cur
+	in.desc = d
+	t.timeline.Reorder = cur.BFrames
+	in.describe()
+}
