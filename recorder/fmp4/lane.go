@@ -177,40 +177,22 @@ func (l *lane) settled(at int64) int {
 // this bound are spread evenly below it. So decode times rise, never pass the presentation time within closed groups,
 // and equal it where nothing is reordered, without parsing slices.
 func (l *lane) schedule(n int, next int64) {
-	s := l.buf[:n]
-	l.measure(s)
-	bound := s[n-1].pts
-	for i := n - 1; i >= 0; i-- {
+	s := l.buf
+	l.measure(s[:n])
+	bound := s[len(s)-1].pts
+	for i := len(s) - 1; i >= 0; i-- {
 		bound = min(bound, s[i].pts)
 		s[i].dts = bound
 	}
-	prev := max(s[0].dts-1, -1) // decode time before this run
-	if l.end >= 0 {
-		prev = max(l.end-1, prev)
-		if l.reorder && prev-l.end < l.interval {
-			prev = l.end - 1
-		}
-	}
-	for i := 0; i < n; {
-		j := i
-		for j < n && s[j].dts == s[i].dts {
-			j++
-		}
-		v, k := s[i].dts, int64(j-i)
-		for m := int64(0); m < k; m++ {
-			s[i+int(m)].dts = max(prev+1+m, prev+(v-prev)*(m+1)/k)
-		}
-		prev = s[j-1].dts
-		i = j
-	}
+	l.spread(s)
 	end := l.max + l.interval
-	if n < len(l.buf) {
-		end = next
+	if n < len(s) {
+		end = s[n].dts
 	} else if next > l.max && (!l.reorder || abs(next-end) <= l.interval/2) {
 		end = next
 	}
 	end = max(end, s[n-1].dts+1)
-	for i := range s {
+	for i := range s[:n] {
 		if i+1 < n {
 			s[i].dur = s[i+1].dts - s[i].dts
 		} else {
@@ -218,6 +200,36 @@ func (l *lane) schedule(n int, next int64) {
 		}
 	}
 	l.end = end
+}
+
+// spread turns the bounds in dts into rising decode times. The first continues where the last fragment ended.
+func (l *lane) spread(s []sample) {
+	prev := int64(-1)
+	if l.end >= 0 {
+		prev = l.end - 1
+	}
+	for i := 0; i < len(s); {
+		v := s[i].dts
+		j := i
+		for j < len(s) && s[j].dts == v {
+			j++
+		}
+		from, steps := prev, int64(j-i)
+		if i == 0 { // the run's first frame is fixed, the others share what is left
+			from, steps = v, steps-1
+			if l.reorder && l.end >= 0 && v-l.end < l.limit() {
+				from = l.end
+			}
+			s[0].dts = max(prev+1, from)
+			prev = s[0].dts
+			i++
+		}
+		for m := int64(1); i < j; m++ {
+			s[i].dts = max(prev+1, from+(v-from)*m/steps)
+			prev = s[i].dts
+			i++
+		}
+	}
 }
 
 // measure learns the frame interval from the samples about to be written.

@@ -179,7 +179,7 @@ func (w *Writer) cut(u *media.AccessUnit, l *lane, at int64) (Fragment, error) {
 		return w.emit(len(l.buf), at)
 	}
 	if n := l.settled(at); n > 0 {
-		return w.emit(n, l.buf[n].pts)
+		return w.emit(n, -1)
 	}
 	return Fragment{}, nil
 }
