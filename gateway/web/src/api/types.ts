@@ -1,0 +1,112 @@
+/** The shapes of /v1 this console reads. Times are RFC 3339 UTC strings as the server sends them. */
+
+export type State =
+  | "live"
+  | "delayed"
+  | "frozen"
+  | "no_signal"
+  | "offline"
+  | "edge_silent"
+  | "not_permitted"
+  | "paused"
+  | "connecting";
+
+export interface Profile {
+  state: State;
+  reason?: string;
+  detail?: string;
+  since?: string;
+  retry?: string;
+  codec?: string;
+  audio?: string;
+  width?: number;
+  height?: number;
+  fps?: number;
+  kbps?: number;
+  delay_ms?: number;
+  last_frame?: string;
+  last_key?: string;
+  transport?: string;
+  reconnects?: number;
+  lost_packets?: number;
+  clock_offset_ms?: number;
+}
+
+export interface Recording {
+  wanted: boolean;
+  active: boolean;
+  last_write?: string;
+  backlog?: number;
+  detail?: string;
+}
+
+export interface Location {
+  lat: number;
+  lon: number;
+  direction?: number;
+  angle?: number;
+  range?: number;
+}
+
+export interface Camera {
+  id: string;
+  name: string;
+  kind?: "camera" | "terminal";
+  unit: string;
+  grid?: string;
+  location?: Location | null;
+  edge?: string;
+  state: State;
+  reason?: string;
+  detail?: string;
+  since?: string;
+  profiles?: Partial<Record<ProfileName, Profile>> | null;
+  recording?: Recording | null;
+  retention_days?: number;
+}
+
+export type ProfileName = "main" | "sub";
+
+export interface CameraList {
+  now?: string;
+  cameras: Camera[];
+  next?: string;
+}
+
+export type Tier = "district" | "town" | "community";
+
+export interface Unit {
+  id: string;
+  name: string;
+  tier: Tier;
+  parent?: string;
+  grids?: { id: string; name: string }[];
+}
+
+export interface Me {
+  name: string;
+  role: string;
+  unit: string;
+  kind?: string;
+  expires?: string;
+  now?: string;
+}
+
+export interface Span {
+  from: string;
+  to: string;
+}
+
+export interface Gap extends Span {
+  cause: string;
+}
+
+export interface Coverage {
+  from: string;
+  to: string;
+  cameras: { camera: string; spans: Span[] | null; gaps: Gap[] | null }[];
+}
+
+export interface Retrieval {
+  id: string;
+}

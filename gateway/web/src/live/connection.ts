@@ -1,0 +1,256 @@
+import { ApiError, type RequestOptions } from "../api/client";
+import { type Codec, preferred, receivable } from "./codecs";
+import { fragment, withFragment } from "./sdp";
+
+/** Why a connection ended, in a form a tile can show. */
+export interface Down {
+  /** A key of i18n `reason.*`. */
+  reason: string;
+  detail?: string;
+  /** The server said no and will say so again: wait long before the next try. */
+  refused: boolean;
+  status?: number;
+}
+
+export interface ConnectionEvents {
+  /** ICE and DTLS stand. Called again after an ICE restart that worked. */
+  up(): void;
+  /** The picture of slot i; called once per slot, before `up`. */
+  track(slot: number, track: MediaStreamTrack): void;
+  /** The end, called once, never after `close`. */
+  down(why: Down): void;
+  /** A message of the data channel. */
+  message?(data: string): void;
+  /** The data channel is open. */
+  ready?(): void;
+}
+
+export interface ConnectionOptions {
+  url: string;
+  slots: number;
+  channel?: string;
+  createPeer?: () => RTCPeerConnection;
+  send?: (path: string, o: RequestOptions) => Promise<Response>;
+  codecs?: () => Codec[];
+  /** How long a lost path may take to come back by itself, and an ICE restart to succeed, ms. */
+  graceMs?: number;
+  restartMs?: number;
+  /** How long the whole set-up may take, ms. */
+  openMs?: number;
+}
+
+const gatherMs = 150;
+
+/** Waits until the local candidates are gathered, at most `ms`: the gateway finds us by our checks anyway. */
+function gathered(pc: RTCPeerConnection, ms: number): Promise<void> {
+  if (pc.iceGatheringState === "complete") return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      pc.removeEventListener("icegatheringstatechange", check);
+      resolve();
+    };
+    const check = () => pc.iceGatheringState === "complete" && done();
+    const timer = setTimeout(done, ms);
+    pc.addEventListener("icegatheringstatechange", check);
+  });
+}
+
+/** Problem types of the live plane that mean "no, and no again soon", by the last part of the type. */
+const refusals: Record<string, string> = {
+  "codec-not-offered": "codec_not_offered",
+  "unsupported-codec": "unsupported_codec",
+  "not-permitted": "not_permitted",
+  "unknown-camera": "unknown_camera",
+  "bad-offer": "bad_offer",
+  "too-many-sessions": "too_many_sessions",
+};
+
+/** What a failed set-up means for a tile. */
+export function whyNot(e: unknown): Down {
+  if (!(e instanceof ApiError)) return { reason: "webrtc", detail: String(e), refused: false };
+  if (e.kind === "network") return { reason: "gateway_away", refused: false };
+  const detail = e.problem.detail || e.problem.title;
+  const of = (reason: string, refused: boolean): Down => ({ reason, detail, refused, status: e.status });
+  const type = (e.problem.type ?? "").split(/[/:#]/).at(-1) ?? "";
+  const known = refusals[type];
+  if (known) return of(known, true);
+  if (type === "no-signal") return of("no_media", false);
+  if (e.status === 406 || e.status === 415) return of("codec_not_offered", true);
+  if (e.kind === "forbidden" || e.kind === "retrieval") return of("not_permitted", true);
+  if (e.kind === "missing" || e.status === 405 || e.status === 501) return of("not_found", true);
+  return of(e.status === 503 || e.status === 504 ? "source_away" : "server", false);
+}
+
+/**
+ * One PeerConnection against a WHEP-like endpoint (offer in, 201 with Location and answer out): `slots` receive-only
+ * videos, negotiated once, and perhaps a data channel. A lost path is given a moment, then one ICE restart (PATCH of
+ * the session); what fails after that is reported as down, and whoever owns the connection makes a new one.
+ */
+export class Connection {
+  private pc: RTCPeerConnection | undefined;
+  private channel: RTCDataChannel | undefined;
+  private location: string | undefined;
+  private answer = "";
+  private ended = false;
+  private restarting = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly abort = new AbortController();
+  readonly o: Required<Omit<ConnectionOptions, "channel">> & { channel?: string };
+
+  constructor(
+    o: ConnectionOptions,
+    private readonly on: ConnectionEvents,
+  ) {
+    this.o = {
+      createPeer: () => new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: [] }),
+      send: async (path, options) => (await import("../api/client")).request(path, options),
+      codecs: receivable,
+      graceMs: 1500,
+      restartMs: 4000,
+      openMs: 10_000,
+      ...o,
+    };
+  }
+
+  /** Starts. Never rejects: failures arrive as `down`. */
+  async open(): Promise<void> {
+    this.timer = setTimeout(() => this.fail({ reason: "timeout", refused: false }), this.o.openMs);
+    try {
+      await this.negotiate();
+    } catch (e) {
+      if (!this.ended) this.fail(whyNot(e));
+    }
+  }
+
+  private async negotiate(): Promise<void> {
+    const pc = this.o.createPeer();
+    this.pc = pc;
+    const order = new Map<RTCRtpTransceiver, number>();
+    const codecs = preferred(this.o.codecs());
+    for (let i = 0; i < this.o.slots; i++) {
+      const transceiver = pc.addTransceiver("video", { direction: "recvonly" });
+      order.set(transceiver, i);
+      if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs as RTCRtpCodec[]);
+    }
+    if (this.o.channel !== undefined) this.openChannel(pc, this.o.channel);
+    pc.addEventListener("track", (e) => {
+      const slot = order.get(e.transceiver);
+      if (slot !== undefined && !this.ended) this.on.track(slot, e.track);
+    });
+    pc.addEventListener("connectionstatechange", () => this.changed());
+    await pc.setLocalDescription(await pc.createOffer());
+    await gathered(pc, gatherMs);
+    if (this.ended) return;
+    const response = await this.o.send(this.o.url, {
+      method: "POST",
+      type: "application/sdp",
+      body: pc.localDescription?.sdp ?? "",
+      headers: { Accept: "application/sdp, application/problem+json" },
+      signal: this.abort.signal,
+    });
+    this.location = response.headers.get("Location") ?? undefined;
+    this.answer = await response.text();
+    if (this.ended) return this.end();
+    await pc.setRemoteDescription({ type: "answer", sdp: this.answer });
+  }
+
+  private openChannel(pc: RTCPeerConnection, label: string): void {
+    const channel = pc.createDataChannel(label, { ordered: true });
+    this.channel = channel;
+    channel.addEventListener("open", () => !this.ended && this.on.ready?.());
+    channel.addEventListener("message", (e) => {
+      if (!this.ended && typeof e.data === "string") this.on.message?.(e.data);
+    });
+    channel.addEventListener("close", () => this.fail({ reason: "connection_lost", refused: false }));
+  }
+
+  private changed(): void {
+    if (this.ended || !this.pc) return;
+    switch (this.pc.connectionState) {
+      case "connected":
+        clearTimeout(this.timer);
+        this.restarting = false;
+        this.on.up();
+        break;
+      case "disconnected":
+        if (this.restarting) return;
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => void this.restart(), this.o.graceMs);
+        break;
+      case "failed":
+        if (this.restarting) this.fail({ reason: "connection_lost", refused: false });
+        else void this.restart();
+        break;
+      case "closed":
+        this.fail({ reason: "connection_lost", refused: false });
+        break;
+    }
+  }
+
+  /** One ICE restart: new credentials by PATCH, the answer's ICE part exchanged. */
+  private async restart(): Promise<void> {
+    const { pc, location } = this;
+    if (this.ended || this.restarting || !pc) return;
+    this.restarting = true;
+    clearTimeout(this.timer);
+    if (!location || !this.answer) return this.fail({ reason: "connection_lost", refused: false });
+    this.timer = setTimeout(() => this.fail({ reason: "connection_lost", refused: false }), this.o.restartMs);
+    try {
+      await pc.setLocalDescription(await pc.createOffer({ iceRestart: true }));
+      await gathered(pc, gatherMs);
+      const response = await this.o.send(location, {
+        method: "PATCH",
+        type: "application/trickle-ice-sdpfrag",
+        body: fragment(pc.localDescription?.sdp ?? ""),
+        headers: { "If-Match": "*", Accept: "application/trickle-ice-sdpfrag" },
+        signal: this.abort.signal,
+        timeoutMs: this.o.restartMs,
+      });
+      const answer = response.status === 200 ? withFragment(this.answer, await response.text()) : undefined;
+      if (!answer) throw new Error("no ICE restart in the answer");
+      this.answer = answer;
+      await pc.setRemoteDescription({ type: "answer", sdp: answer });
+    } catch {
+      this.fail({ reason: "connection_lost", refused: false });
+    }
+  }
+
+  /** Sends on the data channel; false if it is not open. */
+  tell(message: string): boolean {
+    if (this.channel?.readyState !== "open") return false;
+    this.channel.send(message);
+    return true;
+  }
+
+  async stats(): Promise<RTCStatsReport | undefined> {
+    try {
+      return await this.pc?.getStats();
+    } catch {
+      return undefined;
+    }
+  }
+
+  private fail(why: Down): void {
+    if (this.ended) return;
+    this.close();
+    this.on.down(why);
+  }
+
+  /** Ends at once: no event follows. The server is told, without waiting. Safe to call twice. */
+  close(): void {
+    if (this.ended) return;
+    this.ended = true;
+    clearTimeout(this.timer);
+    this.abort.abort();
+    this.channel?.close();
+    this.pc?.close();
+    this.end();
+  }
+
+  private end(): void {
+    const { location } = this;
+    this.location = undefined;
+    if (location) this.o.send(location, { method: "DELETE", keepalive: true }).catch(() => undefined);
+  }
+}

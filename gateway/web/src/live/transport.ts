@@ -1,0 +1,102 @@
+import type { ProfileName, State } from "../api/types";
+
+/** What a tile asks for. `auto` leaves main or sub to the gateway where it can choose, else to the tile's size. */
+export interface SlotRequest {
+  camera: string;
+  profile: ProfileName | "auto";
+  /** Device pixels of the tile. */
+  width: number;
+  height: number;
+  /** Codec names of the camera's profiles, as the camera list has them, to avoid asking for the undecodable. */
+  codecs?: Partial<Record<ProfileName, string>>;
+}
+
+/**
+ * idle: nothing shown · connecting: first attempt · playing: the connection stands (pictures are judged by the frames
+ * presented, not by this) · waiting: failed, trying again at `retryAt` · refused: the server said no.
+ */
+export type Phase = "idle" | "connecting" | "playing" | "waiting" | "refused";
+
+/** What the gateway says about a slot of a wall session. */
+export interface ServerReport {
+  state: State;
+  reason?: string;
+  ageMs?: number;
+  fps?: number;
+  kbps?: number;
+}
+
+export interface SlotView {
+  phase: Phase;
+  camera?: string;
+  profile?: ProfileName;
+  /** A key of i18n `reason.*`. */
+  reason?: string;
+  detail?: string;
+  /** Why the profile is not the one asked for: a key of i18n `reason.*`. */
+  fallback?: string;
+  retryAt?: number;
+  stream: MediaStream | null;
+  /** Grows whenever the picture that follows belongs to another camera or connection: older frames no longer count. */
+  epoch: number;
+  report?: ServerReport;
+}
+
+export interface SlotStats {
+  codec?: string;
+  width?: number;
+  height?: number;
+  fps?: number;
+  kbps?: number;
+  dropped?: number;
+  lost?: number;
+  roundTripMs?: number;
+}
+
+/**
+ * Live pictures for numbered slots. Calls never throw and never wait; outcomes arrive through `subscribe`. A view
+ * object is replaced on change and never altered, so it may serve as a React snapshot.
+ */
+export interface LiveTransport {
+  readonly kind: "whep" | "wall" | "fake";
+  show(slot: number, request: SlotRequest): void;
+  hide(slot: number): void;
+  /** The camera seems fine but the tile is not: try again now. */
+  nudge(slot: number): void;
+  view(slot: number): SlotView;
+  subscribe(slot: number, listener: () => void): () => void;
+  stats(slot: number): Promise<SlotStats | undefined>;
+  close(): void;
+}
+
+export const idleView: SlotView = { phase: "idle", stream: null, epoch: 0 };
+
+/** The views of all slots and who listens to them: the half of a transport that all transports share. */
+export class SlotTable {
+  private readonly views = new Map<number, SlotView>();
+  private readonly listeners = new Map<number, Set<() => void>>();
+
+  get(slot: number): SlotView {
+    return this.views.get(slot) ?? idleView;
+  }
+
+  /** Applies a change; an epoch bump is asked for with `fresh`. */
+  patch(slot: number, change: Partial<SlotView>, fresh = false): void {
+    const old = this.get(slot);
+    this.views.set(slot, { ...old, ...change, epoch: fresh ? old.epoch + 1 : old.epoch });
+    for (const listener of this.listeners.get(slot) ?? []) listener();
+  }
+
+  /** Back to idle; the epoch goes on growing. */
+  clear(slot: number): void {
+    const { epoch } = this.get(slot);
+    this.views.set(slot, { ...idleView, epoch: epoch + 1 });
+    for (const listener of this.listeners.get(slot) ?? []) listener();
+  }
+
+  subscribe(slot: number, listener: () => void): () => void {
+    const set = this.listeners.get(slot) ?? new Set();
+    this.listeners.set(slot, set.add(listener));
+    return () => set.delete(listener);
+  }
+}

@@ -1,0 +1,127 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { fakeLinks } from "./fakelink";
+import { WhepTransport } from "./whep";
+
+const show = (camera: string, profile: "main" | "sub" = "sub", codecs = {}) => ({ camera, profile, width: 640, height: 360, codecs });
+
+function transport(h265 = false) {
+  const fake = fakeLinks();
+  return { t: new WhepTransport({ connect: fake.connect, h265, random: () => 1, firstFrameMs: 6000 }), ...fake };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+describe("one WHEP session per tile", () => {
+  it("asks for the camera and profile and plays", () => {
+    const { t, last } = transport();
+    t.show(0, show("cam/0"));
+    expect(last().o).toMatchObject({ url: "/v1/whep/cam%2F0?profile=sub", slots: 1 });
+    expect(t.view(0).phase).toBe("connecting");
+    last().up();
+    expect(t.view(0)).toMatchObject({ phase: "playing", profile: "sub", camera: "cam/0" });
+  });
+
+  it("makes the other profile before it ends the old one", () => {
+    const { t, links } = transport();
+    t.show(0, show("a"));
+    links[0]?.up();
+    const { stream, epoch } = t.view(0);
+    t.show(0, show("a", "main"));
+    links[1]?.up();
+    expect(t.view(0)).toMatchObject({ stream, profile: "sub", epoch });
+    expect(links[0]?.closed).toBe(false);
+    links[1]?.tracks[0]?.unmute();
+    expect(links[0]?.closed).toBe(true);
+    expect(t.view(0)).toMatchObject({ profile: "main", epoch });
+  });
+
+  it("drops a half-made change that is taken back", () => {
+    const { t, links } = transport();
+    t.show(0, show("a"));
+    links[0]?.up();
+    t.show(0, show("a", "main"));
+    t.show(0, show("a", "sub"));
+    expect(links[1]?.closed).toBe(true);
+    expect(links).toHaveLength(2);
+    expect(t.view(0).phase).toBe("playing");
+  });
+
+  it("shows another camera with a new epoch and no old picture", () => {
+    const { t, links } = transport();
+    t.show(0, show("a"));
+    links[0]?.up();
+    const { epoch } = t.view(0);
+    t.show(0, show("b"));
+    expect(links[0]?.closed).toBe(true);
+    expect(t.view(0).stream).toBeNull();
+    expect(t.view(0).epoch).toBeGreaterThan(epoch);
+  });
+
+  it("falls back to sub before asking where H.265 is not offered", () => {
+    const { t, last } = transport();
+    t.show(0, show("a", "main", { main: "H265", sub: "H264" }));
+    expect(last().o.url).toContain("profile=sub");
+    last().up();
+    expect(t.view(0).fallback).toBe("h265");
+    const able = transport(true);
+    able.t.show(0, show("a", "main", { main: "H265", sub: "H264" }));
+    expect(able.last().o.url).toContain("profile=main");
+  });
+
+  it("falls back to sub when the gateway refuses main's codec", () => {
+    const { t, last } = transport();
+    t.show(0, show("a", "main"));
+    last().on.down({ reason: "codec_not_offered", refused: true });
+    expect(last().o.url).toContain("profile=sub");
+    last().up();
+    expect(t.view(0)).toMatchObject({ phase: "playing", fallback: "codec_not_offered" });
+  });
+
+  it("falls back to sub when packets come but no picture", async () => {
+    const { t, links, last } = transport();
+    t.show(0, show("a", "main"));
+    links[0]?.up();
+    const inbound = { type: "inbound-rtp", kind: "video", packetsReceived: 900, framesDecoded: 0 };
+    if (links[0]) links[0].report = new Map([["1", inbound]]) as unknown as RTCStatsReport;
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(last().o.url).toContain("profile=sub");
+    last().up();
+    expect(t.view(0).fallback).toBe("undecodable");
+  });
+
+  it("tries again with growing waits, long ones after a refusal, at once when nudged", () => {
+    const { t, links, last } = transport();
+    t.show(0, show("a"));
+    last().on.down({ reason: "source_away", refused: false });
+    expect(t.view(0)).toMatchObject({ phase: "waiting", reason: "source_away" });
+    vi.advanceTimersByTime(500);
+    expect(links).toHaveLength(2);
+    last().on.down({ reason: "not_permitted", refused: true });
+    expect(t.view(0).phase).toBe("refused");
+    vi.advanceTimersByTime(19_999);
+    expect(links).toHaveLength(2);
+    t.nudge(0);
+    expect(links).toHaveLength(3);
+    vi.advanceTimersByTime(60_000);
+    expect(links).toHaveLength(3);
+  });
+
+  it("stops everything when hidden or closed", () => {
+    const { t, links, last } = transport();
+    t.show(0, show("a"));
+    t.show(1, show("b"));
+    last().on.down({ reason: "server", refused: false });
+    t.hide(0);
+    expect(t.view(0)).toMatchObject({ phase: "idle", stream: null });
+    t.close();
+    vi.advanceTimersByTime(60_000);
+    expect(links).toHaveLength(2);
+    expect(links.every((l) => l.closed || l === links[1])).toBe(true);
+  });
+});
