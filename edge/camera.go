@@ -115,8 +115,14 @@ func (c *camera) gapCause() segment.Cause {
 	return segment.CauseCameraOff
 }
 
-// stop ends the camera and waits for all it started.
+// stop ends the camera, started or not, and waits for all it started.
 func (c *camera) stop(cause error) {
-	c.cancel(cause)
-	<-c.done
+	if c.cancel != nil {
+		c.cancel(cause)
+		<-c.done
+		return
+	}
+	for _, s := range c.sources {
+		s.stream.Close(cause)
+	}
 }

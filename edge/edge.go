@@ -94,7 +94,9 @@ func (e *Edge) Run(ctx context.Context) error {
 	}
 	e.ctx = ctx //nolint:fatcontext // the lifetime of cameras added later
 	for _, id := range e.order {
-		e.start(e.cameras[id])
+		if c := e.cameras[id]; c != nil {
+			e.start(c)
+		}
 	}
 	e.mu.Unlock()
 	<-ctx.Done()
@@ -150,18 +152,16 @@ func (e *Edge) Apply(cams []district.Camera) {
 
 // stopAll ends cameras and forgets them.
 func (e *Edge) stopAll(stop []*camera) {
+	e.mu.Lock()
+	for _, c := range stop {
+		delete(e.cameras, c.cam.ID) // Run will not start it any more
+	}
+	e.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, c := range stop {
-		if c.cancel != nil {
-			wg.Go(func() { c.stop(ErrRemoved) })
-		}
+		wg.Go(func() { c.stop(ErrRemoved) })
 	}
 	wg.Wait()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, c := range stop {
-		delete(e.cameras, c.cam.ID)
-	}
 }
 
 // samePull reports whether two configurations of a camera are pulled and recorded the same way.
