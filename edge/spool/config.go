@@ -9,7 +9,6 @@ import (
 // The defaults of Config.
 const (
 	DefaultSegment   = 30 * time.Second
-	DefaultFragment  = 2 * time.Second
 	DefaultSync      = time.Second
 	DefaultSilence   = 10 * time.Second
 	DefaultParallel  = 4
@@ -19,8 +18,6 @@ const (
 	minSegment       = 4 * time.Second
 	maxSegment       = 60 * time.Second
 	minSync          = 50 * time.Millisecond
-	minFragment      = 200 * time.Millisecond
-	maxFragment      = 5 * time.Second
 	refusedRetryMax  = 10 * time.Minute
 	housekeepingTick = 2 * time.Second
 )
@@ -33,9 +30,8 @@ type Config struct {
 	MaxBytes int64 `yaml:"max_bytes,omitempty"`
 	// Segment is the length after which the next key frame begins a new segment, 4-60 s.
 	Segment time.Duration `yaml:"segment,omitempty"`
-	// Fragment is the longest fragment; a fragment holds one group of pictures if that is shorter.
-	Fragment time.Duration `yaml:"fragment,omitempty"`
-	// Sync is the interval of the group commit: the most footage a power cut may cost.
+	// Sync is the interval of the group commit. A power cut costs what was not yet committed and the fragment in the
+	// making (at most 2 s).
 	Sync time.Duration `yaml:"sync,omitempty"`
 	// Silence is how long nothing may arrive before the open segment is sealed.
 	Silence time.Duration `yaml:"silence,omitempty"`
@@ -66,7 +62,6 @@ type ShipConfig struct {
 // WithDefaults returns the configuration with unset values filled in.
 func (c Config) WithDefaults() Config {
 	fill(&c.Segment, DefaultSegment)
-	fill(&c.Fragment, DefaultFragment)
 	fill(&c.Sync, DefaultSync)
 	fill(&c.Silence, DefaultSilence)
 	fill(&c.Ship.Parallel, DefaultParallel)
@@ -97,7 +92,6 @@ func (c Config) Validate() error {
 	check(c.Dir != "", "spool.dir: is missing")
 	check(c.MaxBytes >= 0, "spool.max_bytes: %d: want 0 (no limit) or more", c.MaxBytes)
 	within("segment", c.Segment, minSegment, maxSegment)
-	within("fragment", c.Fragment, minFragment, maxFragment)
 	within("sync", c.Sync, minSync, 10*time.Second)
 	within("silence", c.Silence, time.Second, 10*time.Minute)
 	check(c.Keep >= 0, "spool.keep: %v: want 0 or more", c.Keep)

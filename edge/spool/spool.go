@@ -1,15 +1,27 @@
 // Package spool keeps recorded footage safe on the edge's disk until the archive has it.
+//
+// Each recorded camera has one goroutine (Record) that appends fragments to a segment file; it never waits for the disk
+// to become durable. One group commit for all cameras (Run) syncs what was written, seals finished files with their
+// manifest, and drops footage, in a fixed order and never silently, when there is no room. Two lanes (Run) ship sealed
+// segments; only a receipt that matches lets a segment go. FORMAT.md describes the files and the rules of recovery.
+//
+// The package never transcodes, never renames or deletes a segment it cannot account for, and holds at most the units
+// of each camera in memory that are not durable yet.
 package spool
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"skein/edge/status"
-	"skein/edge/stream"
 	"skein/recorder/segment"
 )
 
@@ -22,49 +34,130 @@ type Deps struct {
 	Registry prometheus.Registerer // nil: not registered
 }
 
-// Spool is the recording side of an edge.
-type Spool struct{}
+// Spool is the recording side of an edge. Open makes one; its methods may be called from any goroutine.
+type Spool struct {
+	cfg   Config
+	deps  Deps
+	log   *slog.Logger
+	fs    fsys
+	m     *metrics
+	lock  *os.File
+	queue *queue
+	gate  *gate
+	kept  keptList
 
-// Open takes the folder, recovers what an earlier process left, and starts nothing.
-func Open(cfg Config, deps Deps) (*Spool, error) { return &Spool{}, nil }
+	records sync.WaitGroup // running Record calls
+	kicked  chan struct{}  // capacity 1: commit and make room now
 
-// Run commits, ships and sheds until ctx ends and every Record has returned.
-func (s *Spool) Run(ctx context.Context) error { return nil }
+	used atomic.Int64 // bytes of the spool's files
+	bad  atomic.Int64 // files set aside
+	full atomic.Int64 // Level
+	free atomic.Int64 // bytes of the file system
 
-// Close gives the folder back. Call it after Run and every Record returned.
-func (s *Spool) Close() error { return nil }
+	opened    time.Time
+	aliveThen time.Time // when an earlier process was last known to run, zero: never
 
-// Record writes the camera's stream until ctx ends (nil) or the stream does (its error).
-func (s *Spool) Record(ctx context.Context, camera string, st *stream.Stream) error { return nil }
+	mu      sync.Mutex // guards the fields below
+	cameras map[string]*camera
+	closed  bool
 
-// Recording tells how the camera's recording is right now.
-func (s *Spool) Recording(camera string) status.Recording { return status.Recording{} }
+	shipped progress
+}
 
-// Snapshot tells how the spool is.
-func (s *Spool) Snapshot() Snapshot { return Snapshot{} }
+// Open takes the folder, which no other process may use, recovers what an earlier process left, and starts nothing.
+func Open(cfg Config, deps Deps) (*Spool, error) { return open(cfg, deps, osFS()) }
 
-// Level tells how full a spool is, and so what the edge must give up.
-type Level int
+func open(cfg Config, deps Deps, disk fsys) (s *Spool, err error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(filepath.Join(cfg.Dir, camerasDir), 0o750); err != nil {
+		return nil, fmt.Errorf("make the spool's folder: %w", err)
+	}
+	s = &Spool{
+		cfg: cfg, deps: deps, log: deps.Log, fs: disk, queue: newQueue(), kicked: make(chan struct{}, 1),
+		gate: newGate(cfg.Ship.RetryMin, cfg.Ship.RetryMax), opened: time.Now(), cameras: map[string]*camera{},
+	}
+	if s.lock, err = lockDir(cfg.Dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.lock.Close())
+		}
+	}()
+	if st, err := s.lock.Stat(); err == nil && st.Size() > 0 {
+		s.aliveThen = st.ModTime()
+	}
+	s.m = newMetrics(s, deps.Registry)
+	if err := s.recover(); err != nil {
+		s.m.unregister(deps.Registry)
+		return nil, err
+	}
+	s.alive()
+	return s, nil
+}
 
-// The levels of fill.
-const (
-	LevelNormal    Level = iota
-	LevelWarn            // from 80 %: tell somebody
-	LevelShed            // from 90 %: sub-streams and snapshots are no longer kept
-	LevelEmergency       // from 95 %: the oldest shipped, then the oldest unshipped footage is dropped
-)
+// Run commits, ships and sheds until ctx ends and every Record has returned: end those at the same time.
+func (s *Spool) Run(ctx context.Context) error {
+	var lanes, commits sync.WaitGroup
+	commitCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	commits.Go(func() { s.commitLoop(commitCtx) })
+	if s.deps.Shipper != nil {
+		lanes.Go(func() { s.freshLane(ctx) })
+		lanes.Go(func() { s.backlogLane(ctx) })
+	}
+	<-ctx.Done()
+	s.records.Wait()
+	stop()
+	lanes.Wait()
+	commits.Wait()
+	s.commit()
+	return nil
+}
 
-// Snapshot is the state of the spool, for people.
-type Snapshot struct {
-	Level         Level         `json:"level"`
-	Bytes         int64         `json:"bytes"`
-	MaxBytes      int64         `json:"max_bytes,omitempty"`
-	Free          int64         `json:"free"` // of the file system
-	Backlog       int           `json:"backlog"`
-	BacklogBytes  int64         `json:"backlog_bytes"`
-	OldestAge     time.Duration `json:"oldest_age_ns"`
-	ETA           time.Duration `json:"eta_ns"` // until the backlog is shipped at the present rate, -1: never
-	Dropped       uint64        `json:"dropped"`
-	LastShipped   time.Time     `json:"last_shipped,omitzero"`
-	LastShipError string        `json:"last_ship_error,omitempty"`
+// Close gives the folder back. Call it after Run and every Record returned. It may be called twice.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.alive()
+	s.m.unregister(s.deps.Registry)
+	return s.lock.Close()
+}
+
+// kick asks for a commit and for room at once.
+func (s *Spool) kick() { wake(s.kicked) }
+
+// alive leaves a sign of life on disk, so that the next process knows how long none ran.
+func (s *Spool) alive() {
+	now := time.Now()
+	_, err := s.lock.WriteAt([]byte(now.UTC().Format(time.RFC3339Nano)+"\n"), 0)
+	if err == nil {
+		err = os.Chtimes(s.lock.Name(), now, now)
+	}
+	if err != nil {
+		s.log.Warn("sign of life could not be written", "err", err)
+	}
+}
+
+// mostlyDown reports whether most of the time from the end of a camera's footage until now was spent without a running
+// process. It is only asked for the first footage of a process.
+func (s *Spool) mostlyDown(end, now time.Time) bool {
+	if end.IsZero() || s.aliveThen.IsZero() {
+		return false
+	}
+	from := s.aliveThen
+	if from.Before(end) {
+		from = end
+	}
+	return 2*s.opened.Sub(from) >= now.Sub(end)
 }

@@ -1,0 +1,426 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"syscall"
+	"time"
+
+	"skein/edge/media"
+	"skein/edge/stream"
+	"skein/recorder/fmp4"
+	"skein/recorder/segment"
+)
+
+// SealedSilence tells that nothing arrived for so long that the segment was ended.
+const SealedSilence segment.Sealed = "silence"
+
+const (
+	pollInterval = 250 * time.Millisecond // units are taken in batches: far fewer wake-ups than one each
+	flushAfter   = 2 * time.Second        // a silence after which what is held goes to disk
+	openRetry    = time.Second            // between attempts while the disk takes no file
+	readerQueue  = 2048
+)
+
+// source is what a recording needs of a *stream.Reader.
+type source interface {
+	TryNext() (*media.AccessUnit, bool)
+	Next(ctx context.Context) (*media.AccessUnit, error)
+}
+
+// Record writes the camera's main stream until ctx ends (nil) or the stream does (its error). What was published
+// before that is in a sealed segment when it returns. A stream that no segment can hold is an error at once. At most
+// one Record per camera runs at a time.
+func (s *Spool) Record(ctx context.Context, camera string, st *stream.Stream) error {
+	r := st.Subscribe(stream.ReaderOptions{Name: "spool", Queue: readerQueue, History: true})
+	defer r.Close()
+	return s.record(ctx, camera, st, r)
+}
+
+func (s *Spool) record(ctx context.Context, id string, identity any, src source) error {
+	c, err := s.camera(id)
+	if err != nil {
+		return err
+	}
+	if !c.start() {
+		return fmt.Errorf("camera %s is already being recorded", id)
+	}
+	s.records.Add(1)
+	defer s.records.Done()
+	defer c.stop()
+	if c.lastStream != identity {
+		c.lastStream, c.lastSeq = identity, 0
+	}
+	r := &recording{s: s, c: c, src: src, log: s.log.With("camera", id), resumed: true}
+	err = r.run(ctx)
+	r.cut(segment.SealedStop, time.Time{})
+	s.settle(c)
+	return err
+}
+
+// settle commits what a recording that ends has left, and gives up after a few attempts: recovery then seals it.
+func (s *Spool) settle(c *camera) {
+	for range 3 {
+		s.commitCamera(c)
+		if !c.pending() {
+			return
+		}
+	}
+	s.log.Error("last segment could not be sealed; it will be when the spool is opened again", "camera", c.id)
+}
+
+// recording is the state of one Record call. One goroutine owns it.
+type recording struct {
+	s   *Spool
+	c   *camera
+	src source
+	log *slog.Logger
+
+	f        *segmentFile
+	last     *media.AccessUnit // taken last
+	lastPTS  []int64           // by track, on the segment's time line
+	cause    segment.Cause     // of the footage missing now, if known
+	resumed  bool              // the next segment does not continue the one before
+	shift    *shift
+	retryAt  time.Time
+	flushed  bool
+	lastTake time.Time
+
+	trouble   bool // the camera's detail tells what is wrong
+	unfitSaid bool // said once per Record
+}
+
+// shift moves units of a new epoch that began in the middle of a group of pictures to the time line of the open
+// segment, until the next key frame lets a new segment begin. Nothing is lost to a clock's step.
+type shift struct {
+	epoch uint32
+	wall  time.Duration
+	pts   map[int]int64 // by track
+}
+
+func (r *recording) run(ctx context.Context) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	r.lastTake = time.Now()
+	for {
+		n, err := r.drain()
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			select {
+			case <-ctx.Done():
+				_, err := r.drain()
+				return err
+			case <-tick.C:
+			}
+			continue
+		}
+		wait, cancel := context.WithTimeout(ctx, pollInterval)
+		u, err := r.src.Next(wait)
+		cancel()
+		switch {
+		case err == nil:
+			if err := r.take(u); err != nil {
+				return err
+			}
+		case ctx.Err() != nil:
+			_, err := r.drain()
+			return err
+		case errors.Is(err, context.DeadlineExceeded):
+			r.idle()
+		default:
+			return fmt.Errorf("record camera %s: %w", r.c.id, err)
+		}
+	}
+}
+
+// drain takes all that is queued.
+func (r *recording) drain() (n int, err error) {
+	for {
+		u, ok := r.src.TryNext()
+		if !ok {
+			return n, nil
+		}
+		n++
+		if err := r.take(u); err != nil {
+			return n, err
+		}
+	}
+}
+
+// idle saves what is held while nothing arrives.
+func (r *recording) idle() {
+	if r.f == nil {
+		return
+	}
+	quiet := time.Since(r.lastTake)
+	if quiet >= r.s.cfg.Silence {
+		r.cut(SealedSilence, time.Time{})
+		return
+	}
+	if quiet >= flushAfter && !r.flushed {
+		r.flushed = true
+		_ = r.f.flush() // the failure is kept in the file and dealt with at the next unit
+	}
+	if r.f.failure() != nil {
+		r.replace()
+	}
+}
+
+// take records one unit. Its only error is that the stream cannot be recorded at all.
+func (r *recording) take(u *media.AccessUnit) error {
+	if u.Seq != 0 && u.Seq <= r.c.lastSeq {
+		return nil // in the stream's history, and recorded by an earlier Record
+	}
+	if r.last != nil && u.Seq > r.c.lastSeq+1 {
+		r.overrun(u.Seq - r.c.lastSeq - 1)
+	}
+	r.c.lastSeq = u.Seq
+	r.lastTake, r.flushed = time.Now(), false
+	if r.f != nil && r.f.failure() != nil {
+		r.replace()
+	}
+	if r.f != nil && startsWithKey(u) && (!u.Wall.Before(r.f.cutAt) || r.shift != nil) {
+		why, next := segment.SealedDuration, u.Wall
+		if r.shift != nil {
+			why, next = segment.SealedEpoch, time.Time{}
+		}
+		r.cut(why, next)
+	}
+	return r.write(u)
+}
+
+// write puts u into the open segment, or into a new one where it must.
+func (r *recording) write(u *media.AccessUnit) error {
+	if r.f == nil {
+		if !startsWithKey(u) {
+			r.s.m.skippedNoKey.Inc()
+			return nil
+		}
+		if err := r.open(u); err != nil || r.f == nil {
+			return err
+		}
+	}
+	v := u
+	if r.shift != nil {
+		v = r.moved(u)
+	}
+	err := r.f.add(v)
+	if errors.Is(err, fmp4.ErrSplit) {
+		return r.split(u, err)
+	}
+	var format *formatError
+	if errors.As(err, &format) {
+		r.unfit(format)
+		return nil
+	}
+	if err != nil {
+		r.replace()
+		if r.f == nil {
+			r.s.m.lost.Inc()
+			return nil
+		}
+		if err = r.f.add(v); err != nil {
+			r.s.m.lost.Inc()
+			return nil
+		}
+	}
+	r.took(v)
+	return nil
+}
+
+func (r *recording) took(v *media.AccessUnit) {
+	r.last = v
+	if r.trouble {
+		r.trouble = false
+		r.c.setDetail("")
+	}
+	for len(r.lastPTS) <= v.Track {
+		r.lastPTS = append(r.lastPTS, 0)
+	}
+	r.lastPTS[v.Track] = v.PTS
+}
+
+// unfit passes over a unit that cannot be stored. A file that holds nothing yet goes with it.
+func (r *recording) unfit(err error) {
+	r.s.m.skippedUnfit.Inc()
+	r.trouble = true
+	r.c.setDetail(err.Error())
+	if !r.unfitSaid {
+		r.unfitSaid = true
+		r.log.Error("camera delivers what a segment cannot hold", "err", err)
+	}
+	if len(r.f.units) == 0 {
+		r.c.discard()
+		_ = r.f.dst.Close()
+		_ = r.s.fs.remove(r.f.path)
+		r.f, r.resumed = nil, true
+	}
+}
+
+// split deals with a unit that the open segment must not hold.
+func (r *recording) split(u *media.AccessUnit, why error) error {
+	reason := SealedSilence
+	switch {
+	case errors.Is(why, fmp4.ErrCodec):
+		reason = segment.SealedCodec
+	case errors.Is(why, fmp4.ErrEpoch):
+		reason = segment.SealedEpoch
+	}
+	if !startsWithKey(u) && reason != segment.SealedCodec && r.last != nil && r.shift == nil {
+		if u.Arrival.Sub(r.last.Arrival) < r.s.cfg.Silence && u.Desc == r.f.desc {
+			r.shift = r.newShift(u)
+			v := r.moved(u)
+			if err := r.f.add(v); err == nil {
+				r.took(v)
+				return nil
+			}
+		}
+	}
+	r.cut(reason, time.Time{})
+	if !startsWithKey(u) {
+		r.s.m.skippedNoKey.Inc()
+		return nil
+	}
+	return r.write(u)
+}
+
+// newShift measures by the arrival of units how far u's time line is from the segment's.
+func (r *recording) newShift(u *media.AccessUnit) *shift {
+	step := max(u.Arrival.Sub(r.last.Arrival), time.Millisecond)
+	return &shift{epoch: u.Epoch, wall: r.last.Wall.Add(step).Sub(u.Wall), pts: map[int]int64{}}
+}
+
+func (r *recording) moved(u *media.AccessUnit) *media.AccessUnit {
+	if u.Epoch != r.shift.epoch {
+		r.shift = r.newShift(u)
+	}
+	d, ok := r.shift.pts[u.Track]
+	if !ok {
+		rate := int64(u.Desc.Tracks[u.Track].ClockRate)
+		step := max(u.Arrival.Sub(r.last.Arrival), time.Millisecond)
+		if u.Track < len(r.lastPTS) {
+			d = r.lastPTS[u.Track] + max(1, int64(step)*rate/int64(time.Second)) - u.PTS
+		}
+		r.shift.pts[u.Track] = d
+	}
+	return rebased(u, r.last, r.f.part.epoch, r.shift.wall, d)
+}
+
+// overrun notes that the reader's queue was too short for a stall of the disk.
+func (r *recording) overrun(n uint64) {
+	r.s.m.lost.Add(float64(n))
+	r.log.Error("the disk was too slow: units were lost before they could be recorded", "units", n)
+	r.cut(segment.SealedError, time.Time{})
+	r.cause = segment.CauseStoreRefused
+}
+
+// cut ends the open segment. next is the wall time of the frame that follows without a hole, or zero.
+func (r *recording) cut(why segment.Sealed, next time.Time) {
+	if r.f == nil {
+		return
+	}
+	if err := r.f.finish(why, next); err != nil {
+		r.log.Error("segment could not be finished", "err", err)
+	}
+	r.c.close(r.f)
+	r.f, r.shift = nil, nil
+	r.lastPTS = r.lastPTS[:0]
+	r.resumed = next.IsZero()
+}
+
+// open begins a segment with u. r.f stays nil if the disk refuses; that is tried again with a later key frame.
+func (r *recording) open(u *media.AccessUnit) error {
+	if now := time.Now(); now.Before(r.retryAt) {
+		r.s.m.lost.Inc()
+		return nil
+	}
+	f, err := r.s.openSegment(r.c, u, r.gapCause(u))
+	var format *formatError
+	if errors.As(err, &format) {
+		r.c.setDetail(format.Error())
+		return format
+	}
+	if err != nil {
+		r.refused(err)
+		return nil
+	}
+	r.f, r.cause, r.resumed = f, "", false
+	return nil
+}
+
+// refused notes that the disk took no new file.
+func (r *recording) refused(err error) {
+	r.cause = causeOf(err)
+	r.retryAt = time.Now().Add(openRetry)
+	r.s.m.lost.Inc()
+	r.s.m.writeErrors.Inc()
+	r.trouble = true
+	r.c.setDetail(err.Error())
+	r.log.Error("recording interrupted: the spool takes no new segment", "err", err)
+	r.s.kick()
+}
+
+// causeOf types a gap made by a failing disk.
+func causeOf(err error) segment.Cause {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return segment.CauseSpoolFull
+	}
+	return segment.CauseStoreRefused
+}
+
+// replace abandons a file that failed and writes all that is not known to be durable into a new one.
+func (r *recording) replace() {
+	failed := r.f
+	r.s.m.writeErrors.Inc()
+	r.log.Error("segment file is not trusted any more; its last footage goes into a new one",
+		"file", failed.path, "err", failed.failure(), "durable", failed.durable.Load())
+	failed.sealed = segment.SealedError
+	_, units := failed.rescue()
+	units = append([]*media.AccessUnit(nil), units...)
+	defer r.c.close(failed)
+	r.f = nil
+	if len(units) == 0 {
+		return
+	}
+	f, err := r.s.newSegmentFile(r.c, units[0], causeOf(failed.failure()))
+	if err != nil {
+		r.refused(err) // the commit still has the units, and tries once more
+		return
+	}
+	failed.taken = true
+	for i, u := range units {
+		if err := f.add(u); err != nil {
+			f.fail(err)
+			f.sealed = segment.SealedError
+			r.s.m.lost.Add(float64(len(units) - i))
+			defer r.c.close(f)
+			r.refused(err)
+			return
+		}
+	}
+	r.c.opened(f)
+	r.f = f
+}
+
+// gapCause tells why footage before u is missing, if it is.
+func (r *recording) gapCause(u *media.AccessUnit) segment.Cause {
+	switch {
+	case r.cause != "":
+		return r.cause
+	case !r.resumed:
+		return ""
+	case r.last != nil && u.Wall.Sub(r.last.Wall)-u.Arrival.Sub(r.last.Arrival) > time.Second:
+		return segment.CauseClock // the clock went ahead further than time did
+	}
+	if r.c.isFresh() && r.s.mostlyDown(r.c.endBefore, u.Wall) {
+		return segment.CauseEdgeDown
+	}
+	if r.s.deps.GapCause == nil {
+		return segment.CauseUnknown
+	}
+	return r.s.deps.GapCause(r.c.id)
+}

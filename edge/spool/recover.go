@@ -1,0 +1,260 @@
+package spool
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"skein/recorder/fmp4"
+	"skein/recorder/segment"
+)
+
+// recoverParallel bounds the camera folders recovered at the same time.
+const recoverParallel = 4
+
+// recover brings the folder into the state in which a running spool leaves it.
+func (s *Spool) recover() error {
+	root := filepath.Join(s.cfg.Dir, camerasDir)
+	dirs, err := os.ReadDir(root)
+	if err != nil {
+		return fmt.Errorf("read the spool: %w", err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards errs
+	var errs []error
+	slots := make(chan struct{}, recoverParallel)
+	for _, d := range dirs {
+		if !d.IsDir() || !validCamera(d.Name()) {
+			s.log.Warn("spool holds something that is not a camera's folder; left alone", "name", d.Name())
+			continue
+		}
+		c, err := s.newCamera(d.Name())
+		if err != nil {
+			return err
+		}
+		s.cameras[c.id] = c
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := s.recoverCamera(c); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("recover camera %s: %w", c.id, err))
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// folder is what a camera's folder holds.
+type folder struct {
+	manifests map[uint64]segment.Manifest
+	media     map[uint64]int64
+	receipts  map[uint64]bool
+	parts     []part
+}
+
+func (s *Spool) recoverCamera(c *camera) error {
+	c.commitMu.Lock()
+	defer c.commitMu.Unlock()
+	f, err := s.readFolder(c)
+	if err != nil {
+		return err
+	}
+	if err := s.pair(c, f); err != nil {
+		return err
+	}
+	if len(f.manifests) > 0 {
+		head := f.manifests[slices.Max(slices.Collect(maps.Keys(f.manifests)))]
+		c.chain.advance(head)
+	}
+	slices.SortFunc(f.parts, func(a, b part) int { return cmp.Compare(a.number, b.number) })
+	for _, p := range f.parts {
+		m, ok, err := s.recoverPart(c, f, p)
+		if err != nil {
+			return err
+		}
+		c.number = max(c.number, p.number)
+		if ok {
+			f.manifests[m.Seq], f.media[m.Seq] = m, m.Bytes
+		}
+	}
+	if len(f.parts) > 0 {
+		if err := s.fs.syncDir(c.dir); err != nil {
+			return err
+		}
+	}
+	c.endBefore = c.chain.end
+	return s.enlist(c, f)
+}
+
+// readFolder lists the camera's folder, removes what a crash left half written and sets aside what is unreadable.
+func (s *Spool) readFolder(c *camera) (*folder, error) {
+	f := &folder{manifests: map[uint64]segment.Manifest{}, media: map[uint64]int64{}, receipts: map[uint64]bool{}}
+	list, err := os.ReadDir(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range list {
+		name := e.Name()
+		path := filepath.Join(c.dir, name)
+		var size int64
+		if info, err := e.Info(); err == nil {
+			size = info.Size()
+		}
+		if seq, ok := parseSealed(name, mediaSuffix); ok {
+			f.media[seq] = size
+			s.used.Add(size)
+			continue
+		}
+		if seq, ok := parseSealed(name, receiptSuffix); ok {
+			f.receipts[seq] = true
+			continue
+		}
+		if seq, ok := parseSealed(name, manifestSuffix); ok {
+			m, err := readManifest(c.id, path)
+			if err == nil && m.Seq != seq {
+				err = fmt.Errorf("manifest is of segment %d", m.Seq)
+			}
+			if err == nil {
+				f.manifests[seq] = m
+			} else if err := s.setAside(c, path, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := s.readOther(c, f, name, size); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (s *Spool) readOther(c *camera, f *folder, name string, size int64) error {
+	path := filepath.Join(c.dir, name)
+	switch {
+	case strings.HasSuffix(name, tmpSuffix):
+		return s.fs.remove(path)
+	case strings.HasSuffix(name, badSuffix):
+		s.bad.Add(1)
+		s.used.Add(size)
+	case strings.HasSuffix(name, partSuffix):
+		s.used.Add(size)
+		p, err := parsePart(name)
+		if err != nil {
+			return s.setAside(c, path, err)
+		}
+		f.parts = append(f.parts, p)
+	default:
+		s.log.Warn("spool holds a file it does not know; left alone", "camera", c.id, "name", name)
+	}
+	return nil
+}
+
+// pair checks that sealed segments and manifests belong together.
+func (s *Spool) pair(c *camera, f *folder) error {
+	for seq, size := range f.media {
+		m, ok := f.manifests[seq]
+		path := c.path(seq, mediaSuffix)
+		switch {
+		case ok && m.Bytes == size:
+		case ok:
+			delete(f.media, seq)
+			err := fmt.Errorf("it has %d bytes, its manifest says %d", size, m.Bytes)
+			if err := s.setAside(c, path, err); err != nil {
+				return err
+			}
+		default: // the manifest was lost or set aside: the media tells most of it
+			delete(f.media, seq)
+			p, err := partOf(path, seq)
+			if err != nil {
+				if err := s.setAside(c, path, err); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := s.fs.rename(path, filepath.Join(c.dir, p.name())); err != nil {
+				return err
+			}
+			f.parts = append(f.parts, p)
+		}
+	}
+	return nil
+}
+
+// partOf tells of a segment without a manifest what its media does.
+func partOf(path string, seq uint64) (part, error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return part{}, err
+	}
+	defer r.Close()
+	st, err := r.Stat()
+	if err != nil {
+		return part{}, err
+	}
+	x, _, err := fmp4.Scan(r, st.Size())
+	if err != nil {
+		return part{}, err
+	}
+	if len(x.Fragments) == 0 || x.Start.UnixMilli() < 0 {
+		return part{}, errors.New("no whole fragment and no manifest")
+	}
+	return part{number: int64(min(seq, 1<<40)), start: x.Start.UTC().Truncate(time.Millisecond)}, nil //nolint:gosec // bounded
+}
+
+// recoverPart seals an unfinished file. If it is the one whose sealing a crash interrupted, that is completed.
+func (s *Spool) recoverPart(c *camera, f *folder, p part) (segment.Manifest, bool, error) {
+	path := filepath.Join(c.dir, p.name())
+	if head, ok := f.manifests[c.chain.seq]; ok && head.Start.Equal(p.start) {
+		if _, has := f.media[head.Seq]; !has && checkLocal(path, head) == nil {
+			return head, true, s.fs.rename(path, c.path(head.Seq, mediaSuffix))
+		}
+	}
+	m, ok, err := s.salvage(c, path, p, salvage{limit: -1, trailer: true, why: segment.SealedRecovered})
+	if err == nil && ok {
+		s.m.sealed(m.Sealed)
+		s.log.Info("unfinished segment recovered", "camera", c.id, "seq", m.Seq, "start", m.Start,
+			"duration", m.Duration, "bytes", m.Bytes)
+	}
+	return m, ok, err
+}
+
+// enlist hands what is not shipped to the backlog, and removes manifests nobody needs any more.
+func (s *Spool) enlist(c *camera, f *folder) error {
+	c.mu.Lock()
+	c.head = c.chain.seq
+	_, has := f.media[c.head]
+	c.headDone = c.head != 0 && !has
+	c.mu.Unlock()
+	for seq, m := range f.manifests {
+		_, has := f.media[seq]
+		switch {
+		case has && f.receipts[seq]:
+			s.kept.add(keptSegment{cam: c, seq: seq, bytes: m.Bytes, at: s.opened})
+		case has:
+			s.queue.addBacklog(entry{cam: c, seq: seq, start: m.Start.UnixMilli(), bytes: m.Bytes, sealed: s.opened})
+		case seq != c.chain.seq:
+			if err := s.fs.remove(c.path(seq, manifestSuffix)); err != nil {
+				return err
+			}
+		}
+	}
+	for seq := range f.receipts {
+		if _, has := f.media[seq]; !has {
+			if err := s.fs.remove(c.path(seq, receiptSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package spool
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"skein/edge/media"
+	"skein/recorder/fmp4"
+	"skein/recorder/segment"
+)
+
+// segmentFile is a segment on its way to disk. The recording goroutine owns it until it is closed, then the goroutine
+// that commits; written, durable and failed may be read by both at any time.
+type segmentFile struct {
+	part part
+	path string
+	desc *media.Description
+	dst  file
+	hash hash.Hash
+	mux  *fmp4.Writer
+	used *atomic.Int64 // the spool's bytes
+
+	written atomic.Int64 // bytes the system has taken, always whole fragments
+	durable atomic.Int64 // bytes that a power cut cannot take any more
+	failed  atomic.Pointer[error]
+
+	// kept in memory until they are durable, so that a failing disk costs nothing while another file works
+	units []*media.AccessUnit
+	marks []fragmentMark
+	held  int // index in units of the first one not yet in a fragment
+
+	cutAt time.Time // the first key frame from here on begins a new segment
+
+	// set when closed
+	info   fmp4.Info
+	sealed segment.Sealed
+	taken  bool // the units of rescue are in another file
+}
+
+// fragmentMark tells where a fragment lies in a segmentFile.
+type fragmentMark struct {
+	first int   // index in units of the fragment's first unit
+	start int64 // offset in the file
+	key   bool  // begins with a key frame, so a new segment may begin with it
+}
+
+// openSegment begins a file in which u is to be the first unit, as the camera's current one.
+func (s *Spool) openSegment(c *camera, u *media.AccessUnit, cause segment.Cause) (*segmentFile, error) {
+	f, err := s.newSegmentFile(c, u, cause)
+	if err == nil {
+		c.opened(f)
+	}
+	return f, err
+}
+
+func (s *Spool) newSegmentFile(c *camera, u *media.AccessUnit, cause segment.Cause) (*segmentFile, error) {
+	p := part{number: c.nextNumber(), start: u.Wall.UTC().Truncate(time.Millisecond), epoch: u.Epoch, cause: cause}
+	if u.ClockKnown {
+		ms := u.ClockOffset.Milliseconds()
+		p.clock = &ms
+	}
+	f := &segmentFile{part: p, path: filepath.Join(c.dir, p.name()), desc: u.Desc, hash: sha256.New(), used: &s.used}
+	f.cutAt = nextCut(c.id, p.start, s.cfg.Segment)
+	var err error
+	if f.mux, err = fmp4.NewWriter(f, u.Desc, p.start); err != nil {
+		return nil, &formatError{fmt.Errorf("record camera %s: %w", c.id, err)}
+	}
+	if f.dst, err = s.fs.create(f.path); err != nil {
+		return nil, fmt.Errorf("open a segment of camera %s: %w", c.id, err)
+	}
+	return f, nil
+}
+
+// formatError tells that a unit or stream cannot be written as a segment at all: another file would not help.
+type formatError struct{ err error }
+
+func (e *formatError) Error() string { return e.err.Error() }
+func (e *formatError) Unwrap() error { return e.err }
+
+// Write takes one whole fragment from the muxer.
+func (f *segmentFile) Write(p []byte) (int, error) {
+	n, err := f.dst.Write(p)
+	f.used.Add(int64(n))
+	if err != nil {
+		f.fail(err)
+		return n, err
+	}
+	_, _ = f.hash.Write(p)
+	f.written.Add(int64(n))
+	return n, nil
+}
+
+func (f *segmentFile) fail(err error) { f.failed.CompareAndSwap(nil, &err) }
+
+// failure returns why the file is not trusted any more, or nil.
+func (f *segmentFile) failure() error {
+	if p := f.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// add hands a unit to the muxer. An error matching fmp4.ErrSplit leaves the file as it was.
+func (f *segmentFile) add(u *media.AccessUnit) error {
+	fr, err := f.mux.Write(u)
+	if fr.Size > 0 {
+		f.mark(fr)
+	}
+	switch {
+	case err == nil:
+		f.units = append(f.units, u)
+		return nil
+	case errors.Is(err, fmp4.ErrSplit), f.failure() != nil:
+		return err
+	default:
+		return &formatError{err}
+	}
+}
+
+// flush writes what the muxer holds.
+func (f *segmentFile) flush() error {
+	if f.held == len(f.units) {
+		return nil
+	}
+	fr, err := f.mux.Flush()
+	if err != nil {
+		return err
+	}
+	if fr.Size > 0 {
+		f.mark(fr)
+	}
+	return nil
+}
+
+func (f *segmentFile) mark(fr fmp4.Fragment) {
+	if f.held < len(f.units) {
+		f.marks = append(f.marks, fragmentMark{first: f.held, start: fr.Offset, key: startsWithKey(f.units[f.held])})
+	}
+	f.held = len(f.units)
+	f.prune()
+}
+
+// prune forgets units that are durable, back to a fragment with which a new segment could begin.
+func (f *segmentFile) prune() {
+	durable, keep := f.durable.Load(), 0
+	for i, m := range f.marks {
+		if m.key && m.start <= durable {
+			keep = i
+		}
+	}
+	if keep == 0 {
+		return
+	}
+	n := f.marks[keep].first
+	f.units = append(f.units[:0:0], f.units[n:]...)
+	f.marks = append(f.marks[:0:0], f.marks[keep:]...)
+	for i := range f.marks {
+		f.marks[i].first -= n
+	}
+	f.held -= n
+}
+
+// rescue returns where a file that failed must be cut, and the units from there on, which another file must take.
+func (f *segmentFile) rescue() (cut int64, units []*media.AccessUnit) {
+	if len(f.marks) > 0 {
+		cut = f.marks[0].start
+	}
+	return cut, f.units
+}
+
+// finish ends the file. next is the wall time at which the following segment begins, zero if unknown.
+func (f *segmentFile) finish(why segment.Sealed, next time.Time) error {
+	f.sealed = why
+	before := f.written.Load()
+	info, err := f.mux.Close(next)
+	if err != nil {
+		f.fail(err)
+		return err
+	}
+	f.info = info
+	f.mark(fmp4.Fragment{Offset: before})
+	return nil
+}
+
+// commit makes all that is written durable. It may run beside the recording goroutine.
+func (f *segmentFile) commit() error {
+	if err := f.failure(); err != nil {
+		return err
+	}
+	n := f.written.Load()
+	if n == f.durable.Load() {
+		return nil
+	}
+	if err := f.dst.Sync(); err != nil {
+		f.fail(err)
+		return err
+	}
+	f.durable.Store(n)
+	return nil
+}
+
+// manifest describes a file that was finished without a failure.
+func (f *segmentFile) manifest(camera string) segment.Manifest {
+	m := segment.Manifest{
+		Camera: camera, Profile: string(media.Main), Epoch: f.part.epoch, Start: f.part.start, Clock: f.part.clock,
+		Duration: f.info.Duration, Bytes: f.written.Load(), Codecs: f.info.Codecs, Frames: f.info.Frames,
+		Sealed: f.sealed,
+	}
+	f.hash.Sum(m.SHA256[:0])
+	return m
+}
+
+// startsWithKey reports whether a segment may begin with u.
+func startsWithKey(u *media.AccessUnit) bool { return u.Key || u.Desc.Video() < 0 }
