@@ -143,3 +143,9 @@ func (x *Index) AppendTrailer(p []byte) []byte {
 	h.appendMfra(&w)
 	return w.b
 }
+
+// Ticks converts a duration to ticks, rounding to the nearest.
+func Ticks(d time.Duration, timescale uint32) int64 { return ticks(d, timescale) }
+
+// Duration converts ticks to a duration, rounding to the nearest nanosecond.
+func Duration(t int64, timescale uint32) time.Duration { return duration(t, timescale) }
