@@ -25,12 +25,12 @@ const (
 	CodeStale           Code = "stale-ice"         // the entity tag names an earlier ICE session
 	CodeBadFragment     Code = "bad-fragment"      // a trickle fragment that cannot be used
 	CodeInternal        Code = "internal"
-	CodeBFrames         Code = "b-frames"          // state only: sent, but browsers may stutter
-	CodeBadMessage      Code = "bad-message"       // data channel: not understood
-	CodeUnknownSlot     Code = "unknown-slot"      // data channel: no such slot
-	CodeWaiting         Code = "waiting-for-key"   // state only: no key frame yet
-	CodeCameraSilent    Code = "camera-silent"     // state only: no unit lately
-	CodeCameraWithdrawn Code = "camera-withdrawn"  // the stream was closed under the viewer
+	CodeBFrames         Code = "b-frames"         // state only: sent, but browsers may stutter
+	CodeBadMessage      Code = "bad-message"      // data channel: not understood
+	CodeUnknownSlot     Code = "unknown-slot"     // data channel: no such slot
+	CodeWaiting         Code = "waiting-for-key"  // state only: no key frame yet
+	CodeCameraSilent    Code = "camera-silent"    // state only: no unit lately
+	CodeCameraWithdrawn Code = "camera-withdrawn" // the stream was closed under the viewer
 )
 
 // Error is what the relay returns for everything a client can do something about.

@@ -7,7 +7,7 @@
 // pion does ICE, DTLS, RTCP and data channels. SRTP of outgoing media is done here, straight into the batch that is
 // handed to the kernel (see keys.go and protect.go). Nothing outside this package sees a pion type.
 //
-// Locks nest in this order: Relay.mu, session.mu, slot.mu, line.mu.
+// Locks nest in this order: Relay.mu, feeds.mu, line.join, slot.mu, line.mu. session.ice is held with none of them.
 package relay
 
 import (
@@ -16,10 +16,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
+
+// socketBuffer is asked for both directions of the media socket.
+const socketBuffer = 8 << 20
 
 // Relay serves WHEP sessions and walls.
 type Relay struct {
@@ -29,11 +35,18 @@ type Relay struct {
 	log     *slog.Logger
 	metrics *metrics
 	conn    *net.UDPConn
-	tcp     *net.TCPListener
+	tcp     net.Listener // nil without ICE-TCP
+	outlet  *outlet
+	feeds   *feeds
+	playout [3]byte // value of the playout-delay extension
 
-	mu       sync.Mutex // guards the fields below
-	running  bool
-	sessions map[string]*session
+	mu        sync.Mutex      // guards the fields below
+	transport *transport      // nil while not running
+	ctx       context.Context //nolint:containedctx // the life of sessions, set by Run
+	sessions  map[string]*session
+	perViewer map[string]int
+	places    int            // sessions open or being opened
+	run       sync.WaitGroup // one for each place
 }
 
 // New validates cfg and binds its sockets; it starts nothing. logger and reg may be nil.
@@ -48,14 +61,34 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 	if err != nil {
 		return nil, fmt.Errorf("listen webrtc.udp %s: %w", cfg.UDP, err)
 	}
-	conn, err := net.ListenUDP("udp", addr)
+	network := "udp"
+	if addr.IP.To4() != nil {
+		network = "udp4"
+	}
+	conn, err := net.ListenUDP(network, addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen webrtc.udp %s: %w", cfg.UDP, err)
 	}
-	return &Relay{
+	widen(conn, socketBuffer)
+	r := &Relay{
 		cfg: cfg.withDefaults(), streams: streams, log: logger, metrics: newMetrics(reg), conn: conn,
-		sessions: map[string]*session{},
-	}, nil
+		outlet: newOutlet(conn), sessions: map[string]*session{}, perViewer: map[string]int{},
+	}
+	r.playout = playoutValue(r.cfg.PlayoutDelay)
+	r.feeds = &feeds{relay: r, byKey: map[feedKey]*feed{}}
+	if cfg.TCP != "" {
+		if r.tcp, err = net.Listen("tcp", cfg.TCP); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("listen webrtc.tcp %s: %w", cfg.TCP, err)
+		}
+	}
+	return r, nil
+}
+
+// playoutValue encodes minimum and maximum delay in 12 bits each, in units of 10 ms.
+func playoutValue(d [2]time.Duration) [3]byte {
+	low, high := d[0]/(10*time.Millisecond), d[1]/(10*time.Millisecond)
+	return [3]byte{byte(low >> 4), byte(low<<4) | byte(high>>8), byte(high)}
 }
 
 // Addr returns the UDP address bound.
@@ -63,30 +96,134 @@ func (r *Relay) Addr() net.Addr { return r.conn.LocalAddr() }
 
 // Run serves until ctx ends, and returns after everything it started has ended. It may be called once.
 func (r *Relay) Run(ctx context.Context) error {
+	t, err := newTransport(r)
+	if err != nil {
+		return err
+	}
+	// Sessions and feeds outlive ctx by their own closing only.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r.feeds.begin(ctx)
+	r.mu.Lock()
+	r.transport, r.ctx = t, ctx
+	r.mu.Unlock()
+	r.log.Info("relay serves viewers", "udp", r.conn.LocalAddr().String(), "tcp", r.cfg.TCP,
+		"segmentation_offload", r.outlet.gso.Load())
 	<-ctx.Done()
-	return r.conn.Close()
+	r.mu.Lock()
+	r.transport = nil
+	r.mu.Unlock()
+	r.run.Wait()
+	r.feeds.run.Wait()
+	t.close()
+	return nil
 }
 
-// Answer starts a WHEP session.
-func (r *Relay) Answer(ctx context.Context, o Offer) (Session, error) {
-	return Session{}, errors.ErrUnsupported
+// open reserves a place for a session of v. Every success is followed by drop.
+func (r *Relay) open(v Viewer) (*session, *transport, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.transport == nil:
+		return nil, nil, fail(CodeStopped, "the gateway is not serving viewers now")
+	case r.places >= r.cfg.MaxSessions:
+		r.metrics.refused.Inc()
+		return nil, nil, fail(CodeTooMany, "all %d sessions of this gateway are in use", r.cfg.MaxSessions)
+	case r.perViewer[v.Key] >= r.cfg.MaxPerViewer:
+		r.metrics.refused.Inc()
+		return nil, nil, fail(CodeTooMany, "this login has %d sessions open already", r.cfg.MaxPerViewer)
+	}
+	s := r.newSession(v)
+	r.places++
+	r.perViewer[v.Key]++
+	r.run.Add(1)
+	r.metrics.sessions.Inc()
+	return s, r.transport, nil
 }
 
-// Wall starts a wall.
-func (r *Relay) Wall(ctx context.Context, o WallOffer) (Session, error) {
-	return Session{}, errors.ErrUnsupported
+// begin publishes a session whose answer is ready and runs it.
+func (r *Relay) begin(s *session) {
+	r.mu.Lock()
+	r.sessions[s.id] = s
+	ctx := r.ctx
+	r.mu.Unlock()
+	r.metrics.started.Inc()
+	go s.run(ctx)
 }
 
-// Candidate applies a trickle ICE fragment or restarts ICE.
-func (r *Relay) Candidate(ctx context.Context, p Patch) (PatchResult, error) {
-	return PatchResult{}, errors.ErrUnsupported
+// drop gives a session's place back. Called by session.close.
+func (r *Relay) drop(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sessions, s.id)
+	r.places--
+	if r.perViewer[s.viewer.Key]--; r.perViewer[s.viewer.Key] == 0 {
+		delete(r.perViewer, s.viewer.Key)
+	}
+	r.metrics.sessions.Dec()
+	r.run.Done()
+}
+
+// find returns the session id of viewer v.
+func (r *Relay) find(id string, v Viewer) (*session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.sessions[id]; s != nil && s.viewer.Key == v.Key {
+		return s, nil
+	}
+	return nil, fail(CodeUnknownSession, "there is no such session")
 }
 
 // End ends a session of the viewer.
-func (r *Relay) End(ctx context.Context, id string, v Viewer) error { return errors.ErrUnsupported }
+func (r *Relay) End(_ context.Context, id string, v Viewer) error {
+	s, err := r.find(id, v)
+	if err != nil {
+		return err
+	}
+	s.end("ended by the viewer")
+	return nil
+}
 
-type session struct{}
+// EndViewer ends all sessions of a login, such as one that logged out, and returns how many there were.
+func (r *Relay) EndViewer(key string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, s := range r.sessions {
+		if s.viewer.Key == key {
+			s.end("login ended")
+			n++
+		}
+	}
+	return n
+}
 
-type metrics struct{}
+// Sessions returns a snapshot of all sessions, oldest first.
+func (r *Relay) Sessions() []SessionStats {
+	r.mu.Lock()
+	all := make([]*session, 0, len(r.sessions))
+	for _, s := range r.sessions {
+		all = append(all, s)
+	}
+	r.mu.Unlock()
+	out := make([]SessionStats, 0, len(all))
+	for _, s := range all {
+		out = append(out, s.snapshot())
+	}
+	slices.SortFunc(out, func(a, b SessionStats) int {
+		if c := a.Since.Compare(b.Since); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return out
+}
 
-func newMetrics(prometheus.Registerer) *metrics { return &metrics{} }
+// Close releases the sockets of a relay that was never run.
+func (r *Relay) Close() error {
+	err := r.conn.Close()
+	if r.tcp != nil {
+		err = errors.Join(err, r.tcp.Close())
+	}
+	return err
+}

@@ -1,0 +1,266 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"skein/edge/media"
+	"skein/edge/stream"
+)
+
+// videoRate is the RTP clock of every video payload format we send.
+const videoRate = 90000
+
+// feedKey names a feed.
+type feedKey struct {
+	camera  string
+	profile media.Profile
+}
+
+// feed relays one stream: it opens it, reads it once, packetises each unit once and gives it to all slots of its lines.
+type feed struct {
+	key   feedKey
+	relay *Relay
+	stop  context.CancelFunc
+
+	opened chan struct{} // closed once the stream is open or err is set
+	begun  chan struct{} // closed once the first unit is in; never if the feed ends before
+	ended  chan struct{} // closed after the last unit; err is set
+
+	video *line
+	audio atomic.Pointer[line] // nil until a description with sound that can be sent
+	desc  atomic.Pointer[media.Description]
+	last  atomic.Int64 // arrival of the newest video unit, Unix nanoseconds
+
+	err error // why it ended; valid after opened or ended is closed
+
+	users int // guarded by feeds.mu
+
+	// owned by the feed's goroutine
+	pack  packetizer
+	times map[*line]*unroll
+}
+
+// unroll turns a track's PTS into a line's clock, across epochs.
+type unroll struct {
+	epoch   uint32
+	offset  int64
+	started bool
+	last    int64
+	arrival time.Time
+}
+
+// at returns the line time of a PTS given in ticks of rate.
+func (t *unroll) at(u *media.AccessUnit, pts, rate int64) int64 {
+	switch {
+	case !t.started:
+		t.started, t.epoch, t.offset = true, u.Epoch, -pts
+	case u.Epoch != t.epoch:
+		// Media time of two epochs cannot be compared: the time of arrival bridges them.
+		gap := max(u.Arrival.Sub(t.arrival), time.Second/videoFloor)
+		t.epoch, t.offset = u.Epoch, t.last+int64(gap.Seconds()*float64(rate))-pts
+	}
+	ts := pts + t.offset
+	t.last, t.arrival = max(t.last, ts), u.Arrival
+	return ts
+}
+
+// videoFloor bounds the step over an epoch from below: one picture of 25 a second.
+const videoFloor = 25
+
+// feeds are the relay's feeds by name. A feed lives while it has users.
+type feeds struct {
+	relay *Relay
+	mu    sync.Mutex // guards the fields below
+	byKey map[feedKey]*feed
+	run   sync.WaitGroup
+	ctx   context.Context //nolint:containedctx // the relay's life, set by Run
+}
+
+// begin lets feeds run until ctx ends.
+func (fs *feeds) begin(ctx context.Context) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.ctx = ctx
+}
+
+// acquire returns the feed of k, starting it for its first user. Every user calls release once.
+func (fs *feeds) acquire(k feedKey) (*feed, error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.ctx == nil || fs.ctx.Err() != nil {
+		return nil, fail(CodeStopped, "the gateway is not serving viewers now")
+	}
+	if f := fs.byKey[k]; f != nil {
+		f.users++
+		return f, nil
+	}
+	ctx, cancel := context.WithCancel(fs.ctx)
+	f := &feed{
+		key: k, relay: fs.relay, stop: cancel, users: 1, video: newLine(media.H264, videoRate),
+		opened: make(chan struct{}), begun: make(chan struct{}), ended: make(chan struct{}),
+		pack: packetizer{max: fs.relay.cfg.PayloadSize}, times: map[*line]*unroll{},
+	}
+	fs.byKey[k] = f
+	fs.relay.metrics.feeds.Inc()
+	fs.run.Go(func() {
+		defer cancel()
+		f.run(ctx)
+		fs.forget(f)
+		fs.relay.metrics.feeds.Dec()
+	})
+	return f, nil
+}
+
+// release gives up one use of f; the last one ends it.
+func (fs *feeds) release(f *feed) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f.users--; f.users == 0 {
+		if fs.byKey[f.key] == f {
+			delete(fs.byKey, f.key)
+		}
+		f.stop()
+	}
+}
+
+// forget makes the next acquire of an ended feed start a new one.
+func (fs *feeds) forget(f *feed) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.byKey[f.key] == f {
+		delete(fs.byKey, f.key)
+	}
+}
+
+func (f *feed) run(ctx context.Context) {
+	opened := sync.OnceFunc(func() { close(f.opened) })
+	defer close(f.ended)
+	defer opened()
+	s, release, err := f.relay.streams.Open(ctx, f.key.camera, f.key.profile)
+	if err != nil {
+		f.err = openError(f.key, err)
+		return
+	}
+	defer release()
+	r := s.Subscribe(stream.ReaderOptions{Name: "relay " + f.key.camera + "/" + string(f.key.profile), History: true})
+	defer r.Close()
+	opened()
+	b := f.relay.outlet.get()
+	defer f.relay.outlet.put(b)
+	begun := false
+	for {
+		u, err := r.Next(ctx)
+		if err != nil {
+			f.err = &Error{Code: CodeCameraWithdrawn, Detail: "the stream of " + f.key.camera + " ended", Err: err}
+			return
+		}
+		f.unit(b, u)
+		// What is queued already (the history at the start) comes in before viewers are told that there is a picture.
+		for u, ok := r.TryNext(); ok; u, ok = r.TryNext() {
+			f.unit(b, u)
+		}
+		if !begun && f.desc.Load() != nil {
+			begun = true
+			close(f.begun)
+		}
+	}
+}
+
+func openError(k feedKey, err error) error {
+	if errors.Is(err, ErrUnknownCamera) {
+		return &Error{Code: CodeUnknownCamera, Detail: fmt.Sprintf("there is no %s stream of camera %q", k.profile, k.camera),
+			Err: err}
+	}
+	return &Error{Code: CodeNoSignal, Detail: fmt.Sprintf("the %s stream of camera %q cannot be opened", k.profile, k.camera),
+		Err: err}
+}
+
+// unit takes one access unit: packets, history, viewers.
+func (f *feed) unit(b *batch, u *media.AccessUnit) {
+	if f.desc.Load() != u.Desc {
+		f.desc.Store(u.Desc)
+	}
+	l := f.lineOf(u)
+	if l == nil {
+		return
+	}
+	t := f.times[l]
+	if t == nil {
+		t = &unroll{}
+		f.times[l] = t
+	}
+	pts := u.PTS
+	if rate := int64(u.Desc.Tracks[u.Track].ClockRate); rate != l.rate && rate > 0 {
+		pts = pts/rate*l.rate + pts%rate*l.rate/rate
+	}
+	pkts := f.pack.unit(u)
+	if len(pkts) == 0 {
+		return
+	}
+	if l.video {
+		f.last.Store(u.Arrival.UnixNano())
+	}
+	first := l.append(pkts, u.Key, moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival})
+	for _, s := range *l.viewers.Load() {
+		s.deliver(b, l, pkts, first, u.Key)
+	}
+	b.flush()
+}
+
+// lineOf returns the line u belongs to, or nil if its track is not relayed. Only the first video and the first audio
+// track are.
+func (f *feed) lineOf(u *media.AccessUnit) *line {
+	track := &u.Desc.Tracks[u.Track]
+	if track.Codec.IsVideo() {
+		if u.Track == u.Desc.Video() {
+			return f.video
+		}
+		return nil
+	}
+	rate := audioRate(track.Codec)
+	if rate == 0 || u.Track != u.Desc.Audio() {
+		return nil
+	}
+	l := f.audio.Load()
+	if l == nil {
+		l = newLine(track.Codec, rate)
+		f.audio.Store(l)
+	}
+	if l.rate != int64(rate) {
+		return nil
+	}
+	return l
+}
+
+// audioRate is the RTP clock of an audio codec, 0 if it cannot be sent over WebRTC.
+func audioRate(c media.Codec) int {
+	switch c {
+	case media.G711A, media.G711U:
+		return 8000
+	case media.Opus:
+		return 48000
+	default:
+		return 0
+	}
+}
+
+// wait returns the stream's description once it has delivered something, or an *Error.
+func (f *feed) wait(ctx context.Context, limit time.Duration) (*media.Description, error) {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-f.begun:
+		return f.desc.Load(), nil
+	case <-f.ended:
+		return nil, f.err
+	case <-t.C:
+		return nil, fail(CodeNoSignal, "camera %q delivered no picture within %v", f.key.camera, limit)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,441 @@
+package relay_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/logging"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"skein/edge/media"
+	"skein/edge/stream"
+	"skein/gateway/relay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	sps = []byte{0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16, 0xe8, 0x06, 0xd0, 0xa1, 0x35}
+	pps = []byte{0x68, 0xce, 0x3c, 0x80}
+)
+
+// camera publishes made-up H.264 with known NAL units.
+type camera struct {
+	stream *stream.Stream
+	desc   *media.Description
+	size   int // bytes of a slice
+	gop    int
+	inBand bool // repeat the parameter sets before each key frame
+
+	mu   sync.Mutex
+	n    int // units published
+	sent [][]byte
+}
+
+func newCamera() *camera {
+	return &camera{
+		stream: stream.New(stream.Options{}), size: 9000, gop: 25, inBand: true,
+		desc: &media.Description{Tracks: []media.Track{
+			{Codec: media.H264, ClockRate: 90000, SPS: sps, PPS: pps, Width: 1280, Height: 720, FPS: 25},
+		}},
+	}
+}
+
+// publish publishes the next picture.
+func (c *camera) publish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := c.n%c.gop == 0
+	size := c.size
+	var nalus [][]byte
+	head := byte(0x41)
+	if key {
+		head, size = 0x65, size*4
+		if c.inBand {
+			nalus = append(nalus, sps, pps)
+		}
+	}
+	slice := make([]byte, size)
+	r := rand.New(rand.NewPCG(uint64(c.n), 1)) //nolint:gosec // test data
+	for i := range slice {
+		slice[i] = byte(r.Uint32())
+	}
+	slice[0] = head
+	binary.BigEndian.PutUint32(slice[1:], uint32(c.n)) // which picture it is
+	nalus = append(nalus, slice)
+	now := time.Now()
+	c.stream.Publish(&media.AccessUnit{
+		Desc: c.desc, PTS: int64(c.n) * 3600, Wall: now.UTC(), Arrival: now, Key: key, NALUs: nalus,
+	})
+	c.n++
+	c.sent = append(c.sent, slice)
+}
+
+// run publishes fps pictures a second until ctx ends.
+func (c *camera) run(ctx context.Context, fps int) {
+	t := time.NewTicker(time.Second / time.Duration(fps))
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			c.publish()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *camera) slice(n int) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n < 0 || n >= len(c.sent) {
+		return nil
+	}
+	return c.sent[n]
+}
+
+// cameras is a Streams of what the test has.
+type cameras struct {
+	mu    sync.Mutex
+	byID  map[string]*camera
+	inUse atomic.Int64
+}
+
+func (cs *cameras) Open(_ context.Context, id string, p media.Profile) (*stream.Stream, func(), error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.byID[id+"/"+string(p)]
+	if c == nil {
+		return nil, nil, fmt.Errorf("open %s/%s: %w", id, p, relay.ErrUnknownCamera)
+	}
+	cs.inUse.Add(1)
+	return c.stream, func() { cs.inUse.Add(-1) }, nil
+}
+
+func logger(t testing.TB) *slog.Logger {
+	if os.Getenv("SKEIN_TEST_LOG") == "" {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// start runs a relay of cams until the test ends.
+func start(t testing.TB, cfg relay.Config, cams map[string]*camera) (*relay.Relay, *cameras) {
+	t.Helper()
+	cfg.UDP = "127.0.0.1:0"
+	cs := &cameras{byID: cams}
+	r, err := relay.New(cfg, cs, logger(t), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := r.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		if n := cs.inUse.Load(); n != 0 {
+			t.Errorf("%d streams are still open after Run", n)
+		}
+	})
+	for !relay.Running(r) {
+		runtime.Gosched()
+	}
+	return r, cs
+}
+
+// everything may be seen by this viewer.
+func everything(name string) relay.Viewer {
+	return relay.Viewer{Name: name, Key: name, Allow: func(string) bool { return true }}
+}
+
+// received is one depacketised NAL unit.
+type received struct {
+	nalu []byte
+	ts   uint32
+	at   time.Time
+}
+
+// player is a plain pion client that receives one picture and perhaps sound.
+type player struct {
+	t       testing.TB
+	pc      *webrtc.PeerConnection
+	session relay.Session
+	begun   time.Time
+	nalus   chan received
+	audio   chan *rtp.Packet
+	raw     atomic.Uint64 // packets
+	gaps    atomic.Uint64 // sequence numbers never seen in order
+	drop    atomic.Pointer[func() bool]
+	nack    bool
+	ext     atomic.Uint32 // playout-delay packets seen
+}
+
+// lossyConn drops incoming packets that look like media when told so.
+type lossyConn struct {
+	net.PacketConn
+	p *player
+}
+
+func (c *lossyConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, a, err := c.PacketConn.ReadFrom(b)
+		if drop := c.p.drop.Load(); err == nil && n > 100 && b[0] >= 128 && b[0] < 192 && drop != nil && (*drop)() {
+			continue
+		}
+		return n, a, err
+	}
+}
+
+type playerOptions struct {
+	codecs []webrtc.RTPCodecParameters
+	audio  bool
+	nack   bool
+	setup  func(*webrtc.SettingEngine)
+}
+
+var h264Codec = webrtc.RTPCodecParameters{
+	RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
+		SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}},
+	},
+	PayloadType: 102,
+}
+
+// newPlayer makes a client with an offer; play connects it.
+func newPlayer(t testing.TB, o playerOptions) *player {
+	t.Helper()
+	p := &player{t: t, nalus: make(chan received, 1<<14), audio: make(chan *rtp.Packet, 1024), nack: o.nack}
+	m := &webrtc.MediaEngine{}
+	if o.codecs == nil {
+		o.codecs = []webrtc.RTPCodecParameters{h264Codec}
+	}
+	for _, c := range o.codecs {
+		must(t, m.RegisterCodec(c, webrtc.RTPCodecTypeVideo))
+	}
+	if o.audio {
+		must(t, m.RegisterCodec(webrtc.RTPCodecParameters{
+			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMA, ClockRate: 8000}, PayloadType: 8,
+		}, webrtc.RTPCodecTypeAudio))
+		must(t, m.RegisterCodec(webrtc.RTPCodecParameters{
+			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, PayloadType: 0,
+		}, webrtc.RTPCodecTypeAudio))
+	}
+	must(t, m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{
+		URI: "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+	}, webrtc.RTPCodecTypeVideo))
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	must(t, err)
+	_ = conn.SetReadBuffer(4 << 20)
+	quiet := logging.NewDefaultLoggerFactory()
+	quiet.DefaultLogLevel = logging.LogLevelDisabled
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &lossyConn{conn, p}, Logger: quiet.NewLogger("test")})
+	var se webrtc.SettingEngine
+	se.LoggerFactory = quiet
+	se.SetICEUDPMux(mux)
+	se.SetIncludeLoopbackCandidate(true)
+	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	if o.setup != nil {
+		o.setup(&se)
+	}
+	p.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(se),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{})).NewPeerConnection(webrtc.Configuration{})
+	must(t, err)
+	t.Cleanup(func() {
+		_ = p.pc.GracefulClose()
+		_ = mux.Close()
+	})
+	recvonly := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
+	_, err = p.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, recvonly)
+	must(t, err)
+	if o.audio {
+		_, err = p.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, recvonly)
+		must(t, err)
+	}
+	p.pc.OnTrack(func(track *webrtc.TrackRemote, r *webrtc.RTPReceiver) { p.read(track) })
+	return p
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// offer returns the client's offer with candidates.
+func (p *player) offer() string {
+	p.t.Helper()
+	o, err := p.pc.CreateOffer(nil)
+	must(p.t, err)
+	done := webrtc.GatheringCompletePromise(p.pc)
+	must(p.t, p.pc.SetLocalDescription(o))
+	<-done
+	return p.pc.LocalDescription().SDP
+}
+
+// play connects the player to a camera.
+func (p *player) play(r *relay.Relay, camera string) *player {
+	p.t.Helper()
+	offer := p.offer()
+	p.begun = time.Now()
+	s, err := r.Answer(p.t.Context(), relay.Offer{
+		SDP: offer, Camera: camera, Profile: media.Main, Viewer: everything("tester"),
+	})
+	must(p.t, err)
+	p.session = s
+	must(p.t, p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: s.SDP}))
+	return p
+}
+
+// read depacketises a track in sequence order; missing packets are asked for again if the player does NACK.
+func (p *player) read(track *webrtc.TrackRemote) {
+	var d depacketizer
+	var next uint16
+	started := false
+	held := map[uint16]*rtp.Packet{}
+	for {
+		pkt, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		p.raw.Add(1)
+		if pkt.Extension {
+			p.ext.Add(1)
+		}
+		if track.Kind() == webrtc.RTPCodecTypeAudio {
+			p.audio <- pkt
+			continue
+		}
+		if !started {
+			started, next = true, pkt.SequenceNumber
+		}
+		if int16(pkt.SequenceNumber-next) < 0 {
+			continue
+		}
+		held[pkt.SequenceNumber] = pkt
+		if pkt.SequenceNumber != next {
+			p.missing(uint32(track.SSRC()), next, pkt.SequenceNumber, held)
+		}
+		if !p.nack && held[next] == nil {
+			p.gaps.Add(uint64(pkt.SequenceNumber - next))
+			next = pkt.SequenceNumber
+			d = depacketizer{}
+		}
+		for ; held[next] != nil; next++ {
+			for _, n := range d.push(held[next].Payload) {
+				p.nalus <- received{n, held[next].Timestamp, time.Now()}
+			}
+			delete(held, next)
+		}
+	}
+}
+
+func (p *player) missing(ssrc uint32, from, to uint16, held map[uint16]*rtp.Packet) {
+	if !p.nack {
+		return
+	}
+	var seqs []uint16
+	for s := from; s != to; s++ {
+		if held[s] == nil {
+			seqs = append(seqs, s)
+		}
+	}
+	_ = p.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
+		MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs),
+	}})
+}
+
+// slice waits for the next slice and returns its picture's number and itself.
+func (p *player) slice() (int, received) {
+	p.t.Helper()
+	timeout := time.After(10 * time.Second)
+	for {
+		select {
+		case r := <-p.nalus:
+			if t := r.nalu[0] & 0x1f; t == 1 || t == 5 {
+				return int(binary.BigEndian.Uint32(r.nalu[1:])), r
+			}
+		case <-timeout:
+			p.t.Fatalf("no picture within 10 s (%d packets, state %v)", p.raw.Load(), p.pc.ConnectionState())
+		}
+	}
+}
+
+// follow takes n slices and checks that they are the camera's, in order and without a hole.
+func (p *player) follow(c *camera, n int) (first int) {
+	p.t.Helper()
+	first = -1
+	last := -1
+	for range n {
+		i, r := p.slice()
+		if first < 0 {
+			first = i
+			if r.nalu[0]&0x1f != 5 {
+				p.t.Fatalf("first picture %d is no IDR", i)
+			}
+		} else if i != last+1 {
+			p.t.Fatalf("picture %d follows %d", i, last)
+		}
+		if !bytes.Equal(r.nalu, c.slice(i)) {
+			p.t.Fatalf("picture %d differs from what was published", i)
+		}
+		last = i
+	}
+	return first
+}
+
+// depacketizer undoes RFC 6184 for packets in order.
+type depacketizer struct{ fu []byte }
+
+func (d *depacketizer) push(b []byte) (out [][]byte) {
+	if len(b) == 0 {
+		return nil
+	}
+	switch b[0] & 0x1f {
+	case 24:
+		for b = b[1:]; len(b) > 2; {
+			n := int(binary.BigEndian.Uint16(b))
+			out = append(out, b[2:2+n])
+			b = b[2+n:]
+		}
+	case 28:
+		if b[1]&0x80 != 0 {
+			d.fu = []byte{b[0]&0xe0 | b[1]&0x1f}
+		}
+		if d.fu == nil {
+			return nil
+		}
+		d.fu = append(d.fu, b[2:]...)
+		if b[1]&0x40 != 0 {
+			out, d.fu = [][]byte{d.fu}, nil
+		}
+	default:
+		out = [][]byte{b}
+	}
+	return out
+}

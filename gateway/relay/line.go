@@ -1,0 +1,182 @@
+package relay
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"skein/edge/media"
+)
+
+// Sizes of a line's packet history.
+const (
+	minRing = 256
+	maxRing = 1 << 14
+	// resendWindow is how long packets before the current group of pictures are kept for retransmission.
+	resendWindow = time.Second
+)
+
+// line is one track of a feed as a row of numbered packets with its newest part kept, and the slots that receive it.
+// Its clock is the RTP timestamp extended to 64 bits, continuous over reconnects of the source.
+type line struct {
+	video bool
+	rate  int64 // ticks per second
+
+	viewers atomic.Pointer[[]*slot] // copy on write, changes under join
+
+	join sync.Mutex // guards changes of viewers
+
+	mu       sync.RWMutex // guards the fields below; the feed writes them once per unit
+	ring     []packet     // power of two; index & (len-1)
+	head     uint64       // index of the next packet
+	tail     uint64       // oldest index kept
+	key      uint64       // first packet of the newest key unit, if hasKey
+	hasKey   bool
+	keyTS    int64
+	gopBytes int    // bytes since key
+	units    uint64 // units so far
+	gopUnits int    // units since key
+	newest   moment
+	interval int64 // ticks between the two newest units
+}
+
+// moment ties a line's clock to wall time and to the time of arrival.
+type moment struct {
+	ts      int64
+	wall    time.Time
+	arrival time.Time
+}
+
+func newLine(codec media.Codec, rate int) *line {
+	l := &line{video: codec.IsVideo(), rate: int64(rate), ring: make([]packet, minRing)}
+	l.viewers.Store(&[]*slot{})
+	return l
+}
+
+// append numbers the packets of one unit and keeps them. It returns the index of the first. Called by the feed only.
+func (l *line) append(pkts []packet, key bool, m moment) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.head
+	l.units++
+	if l.newest.ts != 0 || l.units > 1 {
+		l.interval = m.ts - l.newest.ts
+	}
+	l.newest = m
+	if key || !l.video {
+		l.key, l.hasKey, l.keyTS, l.gopBytes, l.gopUnits = first, true, m.ts, 0, 0
+	}
+	l.gopUnits++
+	l.grow(len(pkts))
+	mask := uint64(len(l.ring) - 1)
+	for i := range pkts {
+		p := &pkts[i]
+		p.ts, p.unit = m.ts, l.units
+		if l.head-l.tail == uint64(len(l.ring)) {
+			l.tail++
+		}
+		l.ring[l.head&mask] = *p
+		l.head++
+		l.gopBytes += p.size()
+	}
+	if l.hasKey && l.tail > l.key {
+		l.hasKey = false // the group of pictures is larger than the history
+	}
+	l.forget(mask)
+	return first
+}
+
+// grow doubles the ring while the current group of pictures would not fit beside n more packets.
+func (l *line) grow(n int) {
+	from := l.tail
+	if l.hasKey {
+		from = l.key
+	}
+	size := len(l.ring)
+	for size < maxRing && l.head-from+uint64(n) > uint64(size) {
+		size *= 2
+	}
+	if size == len(l.ring) {
+		return
+	}
+	ring := make([]packet, size)
+	for i := l.tail; i < l.head; i++ {
+		ring[i&uint64(size-1)] = l.ring[i&uint64(len(l.ring)-1)]
+	}
+	l.ring = ring
+}
+
+// forget lets go of packets that neither catch-up nor retransmission needs, so that their units can be collected.
+func (l *line) forget(mask uint64) {
+	keep := l.newest.ts - l.rate*int64(resendWindow/time.Millisecond)/1000
+	for l.tail < l.head && (!l.hasKey || l.tail < l.key) && l.ring[l.tail&mask].ts < keep {
+		l.ring[l.tail&mask] = packet{}
+		l.tail++
+	}
+}
+
+// read copies packets from index from on into dst. ok is false if from is no longer kept.
+func (l *line) read(dst []packet, from uint64) (n int, head uint64, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if from < l.tail {
+		return 0, l.head, false
+	}
+	mask := uint64(len(l.ring) - 1)
+	for n < len(dst) && from < l.head {
+		dst[n] = l.ring[from&mask]
+		n++
+		from++
+	}
+	return n, l.head, true
+}
+
+// opening is what a slot needs to know to start with the current group of pictures.
+type opening struct {
+	first   uint64 // index of its first packet
+	firstTS int64
+	head    uint64
+	units   int
+	bytes   int
+	newest  moment
+	step    int64 // ticks between units
+}
+
+// opening returns where the current group of pictures begins; ok is false if there is none.
+func (l *line) opening() (o opening, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return opening{
+		first: l.key, firstTS: l.keyTS, head: l.head, units: l.gopUnits, bytes: l.gopBytes, newest: l.newest,
+		step: max(l.interval, 1),
+	}, l.hasKey
+}
+
+// now returns the newest moment; ok is false before the first unit.
+func (l *line) now() (m moment, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.newest, l.units > 0
+}
+
+func (l *line) add(s *slot) {
+	l.join.Lock()
+	defer l.join.Unlock()
+	old := *l.viewers.Load()
+	list := make([]*slot, 0, len(old)+1)
+	list = append(append(list, old...), s)
+	l.viewers.Store(&list)
+}
+
+func (l *line) remove(s *slot) {
+	l.join.Lock()
+	defer l.join.Unlock()
+	old := *l.viewers.Load()
+	list := make([]*slot, 0, len(old))
+	for _, o := range old {
+		if o != s {
+			list = append(list, o)
+		}
+	}
+	l.viewers.Store(&list)
+}

@@ -1,0 +1,210 @@
+package relay
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+
+	"skein/edge/media"
+)
+
+// Bounds of an offer, against memory exhaustion.
+const (
+	maxOfferBytes = 512 << 10
+	maxSections   = 160
+)
+
+// request is what a client's SDP offer asks for.
+type request struct {
+	video, audio []section // sections in which the client receives, in order
+	data         bool      // a data channel
+}
+
+// section is one m-line in which the client receives.
+type section struct {
+	mid        string
+	codecs     []codecOffer
+	extensions []string // URIs of header extensions
+}
+
+// codecOffer is one payload type of a section.
+type codecOffer struct {
+	payload  uint8
+	name     string // upper case
+	rate     int
+	channels int
+	fmtp     string
+	feedback []string
+}
+
+// parseOffer reads what we need of an offer. Errors are *Error with CodeBadOffer.
+func parseOffer(text string) (request, error) {
+	var r request
+	if len(text) > maxOfferBytes {
+		return r, fail(CodeBadOffer, "the offer is larger than %d bytes", maxOfferBytes)
+	}
+	var d sdp.SessionDescription
+	if err := d.UnmarshalString(text); err != nil {
+		return r, &Error{Code: CodeBadOffer, Detail: "the body is no SDP", Err: err}
+	}
+	if len(d.MediaDescriptions) > maxSections {
+		return r, fail(CodeBadOffer, "the offer has more than %d sections", maxSections)
+	}
+	for _, m := range d.MediaDescriptions {
+		if setup, ok := attribute(m, &d, "setup"); ok && setup == "passive" {
+			return r, fail(CodeBadOffer, "the offer says a=setup:passive: use actpass, the gateway is the DTLS server")
+		}
+		kind := m.MediaName.Media
+		if kind == "application" {
+			r.data = true
+			continue
+		}
+		if m.MediaName.Port.Value == 0 || !receives(m) {
+			continue
+		}
+		switch kind {
+		case "video":
+			r.video = append(r.video, readSection(m))
+		case "audio":
+			r.audio = append(r.audio, readSection(m))
+		}
+	}
+	if len(r.video)+len(r.audio) == 0 {
+		return r, fail(CodeBadOffer, "the offer has no section that receives video or audio")
+	}
+	return r, nil
+}
+
+func attribute(m *sdp.MediaDescription, d *sdp.SessionDescription, key string) (string, bool) {
+	if v, ok := m.Attribute(key); ok {
+		return v, true
+	}
+	return d.Attribute(key)
+}
+
+func receives(m *sdp.MediaDescription) bool {
+	for _, a := range m.Attributes {
+		if a.Key == sdp.AttrKeySendOnly || a.Key == sdp.AttrKeyInactive {
+			return false
+		}
+	}
+	return true
+}
+
+func readSection(m *sdp.MediaDescription) section {
+	var s section
+	s.mid, _ = m.Attribute(sdp.AttrKeyMID)
+	byPayload := map[uint8]*codecOffer{}
+	for _, f := range m.MediaName.Formats {
+		if pt, err := strconv.ParseUint(f, 10, 7); err == nil && byPayload[uint8(pt)] == nil {
+			byPayload[uint8(pt)] = staticPayload(uint8(pt))
+			s.codecs = append(s.codecs, codecOffer{payload: uint8(pt)})
+		}
+	}
+	for _, a := range m.Attributes {
+		if a.Key == "extmap" {
+			if f := strings.Fields(a.Value); len(f) >= 2 {
+				s.extensions = append(s.extensions, f[1])
+			}
+			continue
+		}
+		id, rest, _ := strings.Cut(a.Value, " ")
+		pt, err := strconv.ParseUint(id, 10, 7)
+		c := byPayload[uint8(pt)]
+		if err != nil || c == nil {
+			continue
+		}
+		readCodec(c, a.Key, strings.TrimSpace(rest))
+	}
+	for i := range s.codecs {
+		s.codecs[i] = *byPayload[s.codecs[i].payload]
+	}
+	return s
+}
+
+func readCodec(c *codecOffer, key, value string) {
+	switch key {
+	case "rtpmap":
+		f := strings.Split(value, "/")
+		c.name = strings.ToUpper(f[0])
+		if len(f) > 1 {
+			c.rate, _ = strconv.Atoi(f[1])
+		}
+		if len(f) > 2 {
+			c.channels, _ = strconv.Atoi(f[2])
+		}
+	case "fmtp":
+		c.fmtp = value
+	case "rtcp-fb":
+		c.feedback = append(c.feedback, value)
+	}
+}
+
+// staticPayload is the meaning of a payload type without rtpmap, RFC 3551 section 6.
+func staticPayload(pt uint8) *codecOffer {
+	c := &codecOffer{payload: pt}
+	switch pt {
+	case 0:
+		c.name, c.rate = "PCMU", 8000
+	case 8:
+		c.name, c.rate = "PCMA", 8000
+	}
+	return c
+}
+
+// param returns one parameter of the format, or "".
+func (c *codecOffer) param(key string) string {
+	for p := range strings.SplitSeq(c.fmtp, ";") {
+		k, v, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if strings.EqualFold(k, key) {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+// pick returns the best payload type of the section for a codec. For H.264, packetization-mode 1 (RFC 6184 section 6.2)
+// comes first, then the profile of sps (which may be nil), then the order of the offer: decoders follow the parameter
+// sets in the stream, whatever profile was agreed on.
+func (s *section) pick(codec media.Codec, sps []byte) (codecOffer, bool) {
+	best, score := codecOffer{}, -1
+	for _, c := range s.codecs {
+		if c.name != codec.String() {
+			continue
+		}
+		n := 0
+		if codec == media.H264 {
+			if c.param("packetization-mode") == "1" {
+				n += 2
+			}
+			if len(sps) > 1 && strings.EqualFold(prefix(c.param("profile-level-id"), 2), hexByte(sps[1])) {
+				n++
+			}
+		}
+		if n > score {
+			best, score = c, n
+		}
+	}
+	return best, score >= 0
+}
+
+func prefix(s string, n int) string { return s[:min(n, len(s))] }
+
+func hexByte(b byte) string {
+	const digits = "0123456789abcdef"
+	return string([]byte{digits[b>>4], digits[b&15]})
+}
+
+// names lists the codecs of the section for error messages.
+func (s *section) names() string {
+	var out []string
+	seen := map[string]bool{}
+	for _, c := range s.codecs {
+		if c.name != "" && c.name != "RTX" && c.name != "RED" && c.name != "ULPFEC" && !seen[c.name] {
+			seen[c.name] = true
+			out = append(out, c.name)
+		}
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,332 @@
+package relay
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/logging"
+	"github.com/pion/webrtc/v4"
+
+	"skein/edge/media"
+)
+
+const (
+	playoutDelayURI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+	mimeVideo       = "video/"
+	mimeAudio       = "audio/"
+)
+
+// transport is what all peer connections share while the relay runs.
+type transport struct {
+	udp  *ice.UDPMuxDefault
+	tcp  *tcpMux // nil without ICE-TCP
+	cert webrtc.Certificate
+	logs logFactory
+}
+
+func newTransport(r *Relay) (*transport, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make DTLS key: %w", err)
+	}
+	cert, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return nil, fmt.Errorf("make DTLS certificate: %w", err)
+	}
+	t := &transport{cert: *cert, logs: logFactory{r.log}}
+	t.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: r.conn, Logger: t.logs.NewLogger("mux")})
+	if r.tcp != nil {
+		t.tcp = newTCPMux(r.tcp, t.logs.NewLogger("tcpmux"))
+	}
+	return t, nil
+}
+
+func (t *transport) close() {
+	_ = t.udp.Close()
+	if t.tcp != nil {
+		_ = t.tcp.Close()
+	}
+}
+
+// settings returns pion's settings for one session, whose DTLS handshake reports to keys.
+func (r *Relay) settings(t *transport, keys *handshakeKeys) (webrtc.SettingEngine, error) {
+	var se webrtc.SettingEngine
+	se.LoggerFactory = t.logs
+	se.SetICEUDPMux(t.udp)
+	local, _ := r.conn.LocalAddr().(*net.UDPAddr)
+	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4}
+	if local != nil && local.IP.To4() == nil {
+		networks = append(networks, webrtc.NetworkTypeUDP6)
+	}
+	if t.tcp != nil {
+		se.SetICETCPMux(t.tcp)
+		networks = append(networks, webrtc.NetworkTypeTCP4)
+	}
+	se.SetNetworkTypes(networks)
+	se.SetIncludeLoopbackCandidate(true)
+	se.DisableActiveTCP(true)
+	// Viewers reach us; their .local names need not be resolved.
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	se.SetICETimeouts(r.cfg.SilentTimeout/2, r.cfg.SilentTimeout/2, keepalive)
+	if len(r.cfg.PublicIPs) > 0 {
+		if err := se.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
+			External: r.cfg.PublicIPs, AsCandidateType: webrtc.ICECandidateTypeHost, Mode: webrtc.ICEAddressRewriteReplace,
+		}); err != nil {
+			return se, fmt.Errorf("announce webrtc.public_ips: %w", err)
+		}
+	}
+	if err := se.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
+		return se, err
+	}
+	se.SetDTLSInsecureSkipHelloVerify(true) // ICE has proved the address already
+	se.DisableMediaEngineCopy(true)
+	keys.install(&se)
+	return se, nil
+}
+
+// codecs registers one payload type per codec we can send of those the client offered, prefer first.
+func (q request) codecs(prefer media.Codec, sps []byte) (*webrtc.MediaEngine, error) {
+	m := &webrtc.MediaEngine{}
+	register := func(sections []section, kind webrtc.RTPCodecType, mime string, want ...media.Codec) error {
+		if len(sections) == 0 {
+			return nil
+		}
+		slices.SortStableFunc(want, func(a, b media.Codec) int { return rank(b, prefer) - rank(a, prefer) })
+		for _, w := range want {
+			c, ok := sections[0].pick(w, sps)
+			if !ok {
+				continue
+			}
+			if err := m.RegisterCodec(parameters(c, mime), kind); err != nil {
+				return fmt.Errorf("register codec %s: %w", w, err)
+			}
+		}
+		return nil
+	}
+	if err := register(q.video, webrtc.RTPCodecTypeVideo, mimeVideo, media.H264, media.H265); err != nil {
+		return nil, err
+	}
+	if err := register(q.audio, webrtc.RTPCodecTypeAudio, mimeAudio, media.G711A, media.G711U, media.Opus); err != nil {
+		return nil, err
+	}
+	if len(q.video) > 0 && slices.Contains(q.video[0].extensions, playoutDelayURI) {
+		err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: playoutDelayURI}, webrtc.RTPCodecTypeVideo)
+		if err != nil {
+			return nil, fmt.Errorf("register playout-delay: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func rank(c, prefer media.Codec) int {
+	if c == prefer {
+		return 1
+	}
+	return 0
+}
+
+// feedbackKinds are the RTCP feedback messages we act on.
+var feedbackKinds = []string{"nack", "nack pli", "ccm fir", "goog-remb"} //nolint:gochecknoglobals // constant
+
+func parameters(c codecOffer, mime string) webrtc.RTPCodecParameters {
+	p := webrtc.RTPCodecParameters{
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: mime + c.name, ClockRate: uint32(c.rate), Channels: uint16(c.channels), SDPFmtpLine: c.fmtp,
+		},
+		PayloadType: webrtc.PayloadType(c.payload),
+	}
+	for _, f := range c.feedback {
+		if mime == mimeVideo && slices.Contains(feedbackKinds, f) {
+			kind, param, _ := strings.Cut(f, " ")
+			p.RTCPFeedback = append(p.RTCPFeedback, webrtc.RTCPFeedback{Type: kind, Parameter: param})
+		}
+	}
+	return p
+}
+
+// track makes a slot a pion track. Media does not pass through it: it only learns what was negotiated.
+type track struct {
+	slot   *slot
+	id     string
+	stream string // media stream; pictures of one stream are synchronised with its sound
+}
+
+func (t *track) ID() string       { return t.id }
+func (t *track) RID() string      { return "" }
+func (t *track) StreamID() string { return t.stream }
+
+func (t *track) Kind() webrtc.RTPCodecType {
+	if t.slot.video {
+		return webrtc.RTPCodecTypeVideo
+	}
+	return webrtc.RTPCodecTypeAudio
+}
+
+// Bind takes SSRC, payload types and extension ids.
+func (t *track) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	t.slot.ssrc = uint32(c.SSRC())
+	for _, p := range c.CodecParameters() {
+		_, name, _ := strings.Cut(p.MimeType, "/")
+		for _, codec := range []media.Codec{media.H264, media.H265, media.G711A, media.G711U, media.Opus} {
+			if strings.EqualFold(name, codec.String()) && t.slot.payload[codec] == 0 {
+				t.slot.payload[codec] = uint8(p.PayloadType) | payloadKnown
+			}
+		}
+	}
+	for _, e := range c.HeaderExtensions() {
+		if e.URI == playoutDelayURI && t.slot.video && e.ID < 15 {
+			t.slot.delayID = uint8(e.ID)
+		}
+	}
+	if len(c.CodecParameters()) == 0 {
+		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
+	}
+	return c.CodecParameters()[0], nil
+}
+
+// Unbind does nothing: the session ends its slots.
+func (t *track) Unbind(webrtc.TrackLocalContext) error { return nil }
+
+// newPeer returns a connection without interceptors: reports, retransmission and pacing are ours.
+func (r *Relay) newPeer(t *transport, m *webrtc.MediaEngine, keys *handshakeKeys) (*webrtc.PeerConnection, error) {
+	se, err := r.settings(t, keys)
+	if err != nil {
+		return nil, err
+	}
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(se),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
+	pc, err := api.NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{t.cert}})
+	if err != nil {
+		return nil, fmt.Errorf("make peer connection: %w", err)
+	}
+	return pc, nil
+}
+
+// follow keeps the session's path at the selected candidate pair.
+func (s *session) follow(t *transport) {
+	s.pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
+		if p := t.pathOf(pair, s.ufrag()); p != nil {
+			s.path.Store(p)
+			s.log.Debug("media path selected", "remote", p.String())
+		}
+	})
+}
+
+func (t *transport) pathOf(pair *webrtc.ICECandidatePair, ufrag string) *path {
+	if pair == nil || pair.Remote == nil || pair.Local == nil {
+		return nil
+	}
+	ip, err := netip.ParseAddr(pair.Remote.Address)
+	if err != nil {
+		return nil
+	}
+	addr := netip.AddrPortFrom(ip.Unmap(), pair.Remote.Port)
+	if pair.Remote.Protocol == webrtc.ICEProtocolTCP {
+		conn := t.tcp.conn(ufrag, pair.Local.Address)
+		if conn == nil {
+			return nil
+		}
+		return &path{stream: conn, remote: net.TCPAddrFromAddrPort(addr), addr: addr}
+	}
+	return &path{udp: net.UDPAddrFromAddrPort(addr), addr: addr}
+}
+
+func (p *path) String() string {
+	if p.stream != nil {
+		return "tcp " + p.addr.String()
+	}
+	return "udp " + p.addr.String()
+}
+
+// tcpMux is pion's, remembering the connections it handed out so that media can be written to them directly.
+type tcpMux struct {
+	*ice.TCPMuxDefault
+	mu    sync.Mutex // guards conns
+	conns map[string]map[string]net.PacketConn
+}
+
+const tcpWriteBuffer = 1 << 20
+
+func newTCPMux(l net.Listener, log logging.LeveledLogger) *tcpMux {
+	return &tcpMux{
+		TCPMuxDefault: ice.NewTCPMuxDefault(ice.TCPMuxParams{
+			Listener: l, Logger: log, ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,
+		}),
+		conns: map[string]map[string]net.PacketConn{},
+	}
+}
+
+// GetConnByUfrag implements ice.TCPMux.
+func (m *tcpMux) GetConnByUfrag(ufrag string, v6 bool, local net.IP) (net.PacketConn, error) {
+	c, err := m.TCPMuxDefault.GetConnByUfrag(ufrag, v6, local)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conns[ufrag] == nil {
+		m.conns[ufrag] = map[string]net.PacketConn{}
+	}
+	m.conns[ufrag][local.String()] = c
+	return c, nil
+}
+
+// RemoveConnByUfrag implements ice.TCPMux.
+func (m *tcpMux) RemoveConnByUfrag(ufrag string) {
+	m.forget(ufrag)
+	m.TCPMuxDefault.RemoveConnByUfrag(ufrag)
+}
+
+func (m *tcpMux) forget(ufrag string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.conns, ufrag)
+}
+
+func (m *tcpMux) conn(ufrag, local string) net.PacketConn {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.conns[ufrag][local]
+}
+
+// logFactory gives pion loggers that write to slog: its warnings are our debug, for they are mostly about the network.
+type logFactory struct{ log *slog.Logger }
+
+// NewLogger implements logging.LoggerFactory.
+func (f logFactory) NewLogger(scope string) logging.LeveledLogger {
+	return pionLogger{f.log.With("pion", scope)}
+}
+
+type pionLogger struct{ log *slog.Logger }
+
+func (l pionLogger) put(format string, args ...any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug(fmt.Sprintf(format, args...))
+	}
+}
+
+func (pionLogger) Trace(string)               {}
+func (pionLogger) Tracef(string, ...any)      {}
+func (pionLogger) Debug(string)               {}
+func (pionLogger) Debugf(string, ...any)      {}
+func (l pionLogger) Info(m string)            { l.put("%s", m) }
+func (l pionLogger) Infof(m string, a ...any) { l.put(m, a...) }
+func (l pionLogger) Warn(m string)            { l.put("%s", m) }
+func (l pionLogger) Warnf(m string, a ...any) { l.put(m, a...) }
+func (l pionLogger) Error(m string)           { l.put("%s", m) }
+
+func (l pionLogger) Errorf(m string, a ...any) { l.put(m, a...) }

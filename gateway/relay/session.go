@@ -1,0 +1,288 @@
+package relay
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+const (
+	keepalive   = 2 * time.Second
+	reportEvery = time.Second
+	paceEvery   = time.Millisecond
+	paceBurst   = 32 << 10 // bytes of catch-up at once
+)
+
+// session is one peer connection and its slots. A WHEP session is a wall of one tile that never changes.
+type session struct {
+	// static once run is called
+	relay  *Relay
+	id     string
+	viewer Viewer
+	wall   *wall // nil for WHEP
+	log    *slog.Logger
+	since  time.Time
+	pc     *webrtc.PeerConnection
+	keys   *handshakeKeys
+	slots  []*slot // pictures in order, then sound
+	feed   *feed   // WHEP only
+
+	path     atomic.Pointer[path]
+	heard    atomic.Int64  // last RTCP, Unix nanoseconds
+	estimate atomic.Uint64 // bits per second the viewer says its link bears, 0 unknown
+	live     atomic.Bool   // connected
+
+	up      chan struct{} // closed when the connection stands
+	upOnce  sync.Once
+	wake    chan struct{} // capacity 1: there is catch-up to send
+	hurry   chan struct{} // capacity 1: send reports now
+	closing chan struct{} // closed by end
+	endOnce sync.Once
+	cause   atomic.Pointer[string]
+	readers sync.WaitGroup // of RTCP
+
+	ice sync.Mutex // serialises changes of descriptions; guards the fields below
+	// offer is the last one applied, to be rewritten for an ICE restart.
+	offer string
+	local string // our ufrag
+	etag  string
+}
+
+func (r *Relay) newSession(v Viewer) *session {
+	id := crand.Text()
+	return &session{
+		relay: r, id: id, viewer: v, since: time.Now(), keys: &handshakeKeys{},
+		log: r.log.With("session", id[:8], "viewer", v.Name),
+		up:  make(chan struct{}), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		closing: make(chan struct{}),
+	}
+}
+
+// newSlot adds an outgoing SSRC to the session.
+func (s *session) newSlot(video bool, rate int) *slot {
+	var seed [6]byte
+	_, _ = crand.Read(seed[:])
+	sl := &slot{
+		session: s, index: len(s.slots), video: video,
+		out:   uint64(binary.BigEndian.Uint16(seed[:])) & 0x7fff, // RFC 3711: far from the first wrap
+		clock: clock{rate: int64(rate), base: int64(binary.BigEndian.Uint32(seed[2:]))},
+	}
+	s.slots = append(s.slots, sl)
+	return sl
+}
+
+// pace asks run to send catch-up. It never waits.
+func (s *session) pace() { poke(s.wake) }
+
+// report asks run for sender reports soon. It never waits.
+func (s *session) report() { poke(s.hurry) }
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// end makes run return. It may be called often and never waits.
+func (s *session) end(cause string) {
+	s.endOnce.Do(func() {
+		s.cause.Store(&cause)
+		close(s.closing)
+	})
+}
+
+func (s *session) ufrag() string {
+	s.ice.Lock()
+	defer s.ice.Unlock()
+	return s.local
+}
+
+// negotiate applies an offer and returns our answer with all candidates in it.
+func (s *session) negotiate(ctx context.Context, offer string) (string, error) {
+	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+		return "", &Error{Code: CodeBadOffer, Detail: "the offer cannot be applied", Err: err}
+	}
+	answer, err := s.pc.CreateAnswer(nil)
+	if err != nil {
+		return "", &Error{Code: CodeBadOffer, Detail: "the offer cannot be answered", Err: err}
+	}
+	gathered := webrtc.GatheringCompletePromise(s.pc)
+	if err := s.pc.SetLocalDescription(answer); err != nil {
+		return "", &Error{Code: CodeBadOffer, Detail: "the answer cannot be applied", Err: err}
+	}
+	select {
+	case <-gathered:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	text := s.pc.LocalDescription().SDP
+	s.ice.Lock()
+	defer s.ice.Unlock()
+	s.offer, s.local, s.etag = offer, sdpValue(text, "ice-ufrag"), crand.Text()[:12]
+	return text, nil
+}
+
+// sdpValue returns the first attribute of that name in an SDP, or "".
+func sdpValue(text, key string) string {
+	for line := range strings.Lines(text) {
+		if v, ok := strings.CutPrefix(line, "a="+key+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+// watch connects pion's events to the session.
+func (s *session) watch(t *transport) {
+	s.follow(t)
+	s.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			s.upOnce.Do(func() { close(s.up) })
+		case webrtc.PeerConnectionStateFailed:
+			s.end("connection failed")
+		case webrtc.PeerConnectionStateClosed:
+			s.end("closed by the viewer")
+		default:
+		}
+	})
+}
+
+// run serves the session until it ends, then returns everything it holds.
+func (s *session) run(ctx context.Context) {
+	defer s.close()
+	connect := time.NewTimer(s.relay.cfg.ConnectTimeout)
+	defer connect.Stop()
+	var gone <-chan struct{}
+	if s.feed != nil {
+		gone = s.feed.ended
+	}
+	select {
+	case <-s.up:
+	case <-connect.C:
+		s.end("no connection within " + s.relay.cfg.ConnectTimeout.String())
+		return
+	case <-gone:
+		s.end("stream ended")
+		return
+	case <-s.closing:
+		return
+	case <-ctx.Done():
+		s.end("gateway stops")
+		return
+	}
+	if err := s.start(); err != nil {
+		s.end(err.Error())
+		return
+	}
+	s.serve(ctx, gone)
+}
+
+// start gives the slots their keys.
+func (s *session) start() error {
+	k, ok := s.keys.keys()
+	if !ok {
+		return errors.New("no SRTP keys from the DTLS handshake")
+	}
+	for _, sl := range s.slots {
+		seal, err := k.sealer(sl.ssrc)
+		if err != nil {
+			return err
+		}
+		sl.ready(seal)
+	}
+	s.live.Store(true)
+	s.log.Info("viewer connected", "after_ms", time.Since(s.since).Milliseconds())
+	return nil
+}
+
+func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	pacer := pacer{session: s, rate: s.relay.cfg.CatchUpRate}
+	defer pacer.stop()
+	before := make([]slotStats, len(s.slots))
+	defer s.collect(before)
+	for {
+		select {
+		case <-s.wake:
+			pacer.wake()
+		case <-pacer.due():
+			pacer.send()
+		case <-s.hurry:
+			s.sendReports(time.Now())
+		case <-tick.C:
+			s.sendReports(time.Now())
+			s.collect(before)
+			if s.wall != nil {
+				s.wall.tick()
+			}
+		case <-gone:
+			s.end("stream ended")
+			return
+		case <-s.closing:
+			return
+		case <-ctx.Done():
+			s.end("gateway stops")
+			return
+		}
+	}
+}
+
+func (s *session) collect(before []slotStats) {
+	for i, sl := range s.slots {
+		before[i] = s.relay.metrics.collect(sl, before[i])
+	}
+}
+
+// close returns everything. Called once, by run or by whoever failed to get that far.
+func (s *session) close() {
+	s.end("closed")
+	if s.wall != nil {
+		s.wall.close()
+	}
+	for _, sl := range s.slots {
+		sl.hide()
+	}
+	if s.pc != nil {
+		if err := s.pc.GracefulClose(); err != nil {
+			s.log.Debug("close peer connection", "error", err)
+		}
+	}
+	s.readers.Wait()
+	if s.feed != nil {
+		s.relay.feeds.release(s.feed)
+	}
+	s.relay.drop(s)
+	s.log.Info("viewer left", "cause", *s.cause.Load(), "after_s", int(time.Since(s.since).Seconds()))
+}
+
+// snapshot returns the session's statistics.
+func (s *session) snapshot() SessionStats {
+	o := SessionStats{
+		ID: s.id, Viewer: s.viewer.Name, Wall: s.wall != nil, Since: s.since.UTC(), Connected: s.live.Load(),
+		Kbps: int(s.estimate.Load() / 1000),
+	}
+	if p := s.path.Load(); p != nil {
+		o.Remote = p.String()
+	}
+	for i, sl := range s.slots {
+		st := sl.snapshot()
+		if s.wall != nil {
+			st.Camera, st.Profile = s.wall.shows(i)
+		} else if s.feed != nil {
+			st.Camera, st.Profile = s.feed.key.camera, s.feed.key.profile
+		}
+		o.Slots = append(o.Slots, st)
+	}
+	return o
+}

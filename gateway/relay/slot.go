@@ -1,0 +1,308 @@
+package relay
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"skein/edge/media"
+)
+
+// phase is what a slot is doing.
+type phase uint8
+
+const (
+	phaseIdle    phase = iota // shows nothing
+	phasePending              // has a line, but the connection is not ready
+	phaseWait                 // starts with the next key unit
+	phaseCatchUp              // the session's pacer sends from the history
+	phaseLive                 // the feed sends each unit as it comes
+)
+
+// keptSegments is how many stretches a slot remembers for retransmission.
+const keptSegments = 4
+
+// slot is one outgoing SSRC of a session: the picture of a WHEP session, one tile of a wall, or the sound.
+type slot struct {
+	// static once the session runs
+	session *session
+	index   int // in the wall
+	video   bool
+	ssrc    uint32
+	payload [media.Opus + 1]uint8 // payload type by codec with payloadKnown set, 0 if not negotiated
+	delayID uint8                 // of the playout-delay extension, 0 if not negotiated
+
+	mu       sync.Mutex // guards the fields below
+	seal     sealer     // nil until the connection is ready
+	phase    phase
+	line     *line
+	next     uint64 // shared index to send next, in phaseLive and phaseCatchUp
+	segments [keptSegments]segment
+	current  int // newest of segments
+	clock    clock
+	out      uint64 // extended sequence number to send next
+	stamp    int64  // highest timestamp sent
+	anySent  bool
+	newest   uint64 // unit number last sent, for first-picture detection
+	refused  uint64 // value of failed last seen
+	blocked  Code   // why the line's codec cannot be sent, or ""
+	shownAt  time.Time
+	asked    time.Time // when the line was asked for
+	refresh  time.Time // last answer to a key frame request
+	budget   budget
+	stats    slotStats
+
+	failed atomic.Uint64 // packets an ICE-TCP path refused
+}
+
+// slotStats count what a slot did. Guarded by slot.mu.
+type slotStats struct {
+	packets, bytes uint64
+	resent, nacked uint64
+	refreshes      uint64
+	catchUps       uint64
+	first          time.Duration // from asking to the first picture sent
+	drops          [dropReasons]uint64
+	lost           uint8 // fraction of the last receiver report, in 1/256
+	rtt            time.Duration
+	report         sentReport
+}
+
+// show makes the slot send l from its current group of pictures on; asked is when the viewer asked.
+func (s *slot) show(l *line, asked time.Time) {
+	s.mu.Lock()
+	s.line, s.phase, s.blocked, s.asked, s.shownAt = l, phasePending, "", asked, time.Time{}
+	s.mu.Unlock()
+	l.add(s)
+	s.begin()
+}
+
+// hide stops the slot. What it sent can still be sent again.
+func (s *slot) hide() {
+	s.mu.Lock()
+	l := s.line
+	s.line, s.phase, s.blocked = nil, phaseIdle, ""
+	s.mu.Unlock()
+	if l != nil {
+		l.remove(s)
+	}
+}
+
+// ready gives the slot its keys once the connection stands.
+func (s *slot) ready(k sealer) {
+	s.mu.Lock()
+	s.seal = k
+	s.mu.Unlock()
+	s.begin()
+}
+
+// begin moves a pending slot on: to catch-up if there is a group of pictures, to waiting otherwise.
+func (s *slot) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != phasePending || s.seal == nil {
+		return
+	}
+	s.restart(s.line)
+}
+
+// restart begins a new segment on l, with the current group of pictures if there is one within bounds. The caller holds
+// s.mu.
+func (s *slot) restart(l *line) {
+	s.phase = phaseWait
+	o, ok := l.opening()
+	if !l.video || !ok {
+		return // any audio packet is a beginning
+	}
+	if o.bytes > s.session.relay.cfg.CatchUpBytes {
+		s.stats.drops[dropCatchUpTooLarge]++
+		return
+	}
+	s.open(l, o)
+	s.phase = phaseCatchUp
+	s.stats.catchUps++
+	s.session.pace()
+}
+
+// open starts a segment at o's first packet. The caller holds s.mu.
+func (s *slot) open(l *line, o opening) {
+	s.current = (s.current + 1) % keptSegments
+	g := &s.segments[s.current]
+	*g = segment{line: l, from: o.first, out: s.out}
+	g.squeeze(o, s.clock.at(o.newest.arrival), s.stamp, s.anySent, l.rate)
+	s.next = o.first
+}
+
+// deliver sends one unit of l that just came in, if the slot is at the live edge or waits for it. Called by the feed;
+// pkts begin at index first.
+func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line != l || s.seal == nil || len(pkts) == 0 {
+		return
+	}
+	if !s.admit(pkts[0].codec) {
+		return
+	}
+	switch s.phase {
+	case phaseWait:
+		if l.video && !key {
+			s.stats.drops[dropWaitKey]++
+			return
+		}
+		m, _ := l.now()
+		s.open(l, opening{first: first, firstTS: m.ts, units: 1, newest: m, step: 1})
+		s.phase = phaseLive
+	case phaseLive:
+		if s.next > first {
+			return // the pacer had it already
+		}
+		if s.next < first {
+			s.phase = phaseCatchUp
+			s.session.pace()
+			return
+		}
+	default:
+		return
+	}
+	p := s.session.path.Load()
+	if p == nil {
+		s.skip(dropNoPath)
+		return
+	}
+	if f := s.failed.Load(); f != s.refused {
+		s.refused = f
+		s.skip(dropOverflow)
+		return
+	}
+	for i := range pkts {
+		s.emit(b, p, &pkts[i], first+uint64(i))
+	}
+	s.next = first + uint64(len(pkts))
+}
+
+// admit tells whether packets of codec c can be sent to this viewer, and notes why not. The caller holds s.mu.
+func (s *slot) admit(c media.Codec) bool {
+	if s.payload[c] != 0 {
+		s.blocked = ""
+		return true
+	}
+	s.blocked = CodeNotOffered
+	if c != media.H264 && c != media.H265 && s.video {
+		s.blocked = CodeUnsupported
+	}
+	s.stats.drops[dropCodec]++
+	if s.phase != phasePending {
+		s.phase = phaseWait
+	}
+	return false
+}
+
+// skip drops everything up to the next key unit. The caller holds s.mu.
+func (s *slot) skip(why dropReason) {
+	s.stats.drops[why]++
+	s.phase = phaseWait
+}
+
+// catchUp sends at most limit packets from the history. It returns the bytes sent and whether there is more to do.
+// scratch is space for packets.
+func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != phaseCatchUp || s.line == nil {
+		return 0, false
+	}
+	p := s.session.path.Load()
+	if p == nil {
+		return 0, true
+	}
+	n, head, ok := s.line.read(scratch, s.next)
+	if !ok {
+		s.stats.drops[dropFellBehind]++
+		s.restart(s.line)
+		return 0, s.phase == phaseCatchUp
+	}
+	for i := range scratch[:n] {
+		if !s.admit(scratch[i].codec) {
+			return bytes, false
+		}
+		s.emit(b, p, &scratch[i], s.next)
+		s.next++
+		bytes += scratch[i].size()
+	}
+	if s.next == head {
+		s.phase = phaseLive
+	}
+	return bytes, s.phase == phaseCatchUp
+}
+
+// emit writes one packet with its numbers in the current segment. The caller holds s.mu.
+func (s *slot) emit(b *batch, p *path, pkt *packet, index uint64) {
+	g := &s.segments[s.current]
+	number, stamp := g.number(index), g.stamp(pkt.ts)
+	n := s.write(b, p, pkt, number, stamp)
+	s.out = number + 1
+	if !s.anySent || stamp > s.stamp {
+		s.stamp = stamp
+	}
+	if !s.anySent || s.shownAt.IsZero() {
+		s.first()
+	}
+	s.anySent = true
+	s.stats.packets++
+	s.stats.bytes += uint64(n)
+}
+
+// first notes that the first packet of what the slot was asked to show left. The caller holds s.mu.
+func (s *slot) first() {
+	s.shownAt = time.Now()
+	if s.video && !s.asked.IsZero() {
+		s.stats.first = s.shownAt.Sub(s.asked)
+		s.session.relay.metrics.firstFrame.Observe(s.stats.first.Seconds())
+	}
+	s.session.report()
+}
+
+// write puts one protected packet into b and returns its payload's size. The caller holds s.mu.
+func (s *slot) write(b *batch, p *path, pkt *packet, number uint64, stamp int64) int {
+	size := pkt.size()
+	buf := b.room(rtpHeader + delayExtension + size + s.seal.overhead())
+	n := s.header(buf, pkt, number, stamp)
+	header := n
+	n += copy(buf[n:], pkt.head[:pkt.headLen])
+	n += copy(buf[n:], pkt.body)
+	n = s.seal.seal(buf, header, n, number)
+	b.add(p, n, &s.failed)
+	return size
+}
+
+const (
+	rtpHeader      = 12
+	delayExtension = 8
+)
+
+// header writes the RTP header (RFC 3550 section 5.1) with the playout-delay extension (RFC 8285 one-byte form) if the
+// viewer knows it, and returns its length.
+func (s *slot) header(buf []byte, pkt *packet, number uint64, stamp int64) int {
+	buf[0] = 0x80
+	buf[1] = s.payload[pkt.codec] &^ payloadKnown
+	if pkt.marker {
+		buf[1] |= 0x80
+	}
+	binary.BigEndian.PutUint16(buf[2:], uint16(number))
+	binary.BigEndian.PutUint32(buf[4:], uint32(stamp))
+	binary.BigEndian.PutUint32(buf[8:], s.ssrc)
+	if s.delayID == 0 {
+		return rtpHeader
+	}
+	buf[0] |= 0x10
+	delay := s.session.relay.playout
+	binary.BigEndian.PutUint32(buf[12:], 0xBEDE_0001)
+	buf[16] = s.delayID<<4 | 2
+	copy(buf[17:20], delay[:])
+	return rtpHeader + delayExtension
+}
+
+// payloadKnown marks a negotiated payload type, for type 0 (PCMU) is a valid one.
+const payloadKnown = 0x80

@@ -1,0 +1,70 @@
+package relay
+
+import "time"
+
+// segment is a stretch of a slot's packets that comes from one line without a hole: the viewer's sequence number is the
+// shared index plus shift, and its timestamp follows from the line's by a rule that never changes, so that a packet
+// sent again is the same to the last bit.
+//
+// Timestamps up to pivot are squeezed: pivot itself becomes land, and the stretch before it is compressed by num/den, so
+// that a catch-up plays at once. Those after pivot run at the line's pace.
+type segment struct {
+	line  *line
+	from  uint64 // first shared index
+	out   uint64 // extended sequence number of from
+	pivot int64
+	land  int64
+	num   int64
+	den   int64
+}
+
+// index returns the shared index behind an extended sequence number of this segment.
+func (g *segment) index(out uint64) uint64 { return out - g.out + g.from }
+
+// number returns the extended sequence number of a shared index.
+func (g *segment) number(index uint64) uint64 { return index - g.from + g.out }
+
+// stamp returns the viewer's RTP timestamp, extended to 64 bits, for one of the line.
+func (g *segment) stamp(ts int64) int64 {
+	if ts >= g.pivot {
+		return g.land + ts - g.pivot
+	}
+	return g.land - (g.pivot-ts)*g.num/g.den
+}
+
+// clock is a slot's own media clock: it runs with the time of arrival from the first packet on, whatever lines the slot
+// shows, so that switching lines never jumps.
+type clock struct {
+	rate  int64
+	base  int64 // random
+	since time.Time
+}
+
+// at returns the clock's reading for something that arrived at t.
+func (c *clock) at(t time.Time) int64 {
+	if c.since.IsZero() {
+		c.since = t
+	}
+	d := t.Sub(c.since)
+	return c.base + int64(d/time.Second)*c.rate + int64(d%time.Second)*c.rate/int64(time.Second)
+}
+
+// squeeze sets the timestamp rule of a segment that begins with o's group of pictures. last is the highest timestamp
+// sent so far (any is false if none); now is the slot's clock at o's newest unit.
+//
+// The units land at most a millisecond apart, end at the live edge, and lie above last. Where the viewer is at the live
+// edge already there is no room: they go into the first half of the interval before the next live unit.
+func (g *segment) squeeze(o opening, now, last int64, anySent bool, rate int64) {
+	span := int64(o.units-1) * rate / 1000
+	g.pivot, g.land = o.newest.ts, now
+	low := now - span
+	if anySent && low <= last {
+		low = last + 1
+		if low+span > now {
+			g.land = max(now, low+min(span, o.step/2))
+		}
+	}
+	g.num = max(g.land-low, 0)
+	g.den = max(g.pivot-o.firstTS, 1)
+	g.num = min(g.num, g.den)
+}
