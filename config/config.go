@@ -27,19 +27,19 @@ type Config struct {
 	// DataDir holds everything this process keeps: spool, directory store, users, audit log. Default ./data.
 	DataDir string `yaml:"data_dir,omitempty"`
 	// Listen is the address of HTTP: API, console, WHEP, link, ingest. Default 127.0.0.1:8080.
-	Listen  string           `yaml:"listen,omitempty"`
-	TLS     TLS              `yaml:"tls,omitempty"`
-	Log     Log              `yaml:"log,omitempty"`
-	Metrics Metrics          `yaml:"metrics,omitempty"`
-	WebRTC  gateway.WebRTC   `yaml:"webrtc,omitempty"`
-	RTSP    gateway.RTSP     `yaml:"rtsp,omitempty"`
-	Access  gateway.Access   `yaml:"access,omitempty"`
-	Pull    edge.Config      `yaml:"pull,omitempty"`
-	Spool   spool.Config     `yaml:"spool,omitempty"`
-	Archive recorder.Config  `yaml:"archive,omitempty"`
-	Store   store.Config     `yaml:"store,omitempty"`
-	Index   index.Config     `yaml:"index,omitempty"`
-	Link    Link             `yaml:"link,omitempty"`
+	Listen  string          `yaml:"listen,omitempty"`
+	TLS     TLS             `yaml:"tls,omitempty"`
+	Log     Log             `yaml:"log,omitempty"`
+	Metrics Metrics         `yaml:"metrics,omitempty"`
+	WebRTC  gateway.WebRTC  `yaml:"webrtc,omitempty"`
+	RTSP    gateway.RTSP    `yaml:"rtsp,omitempty"`
+	Access  gateway.Access  `yaml:"access,omitempty"`
+	Pull    edge.Config     `yaml:"pull,omitempty"`
+	Spool   spool.Config    `yaml:"spool,omitempty"`
+	Archive recorder.Config `yaml:"archive,omitempty"`
+	Store   store.Config    `yaml:"store,omitempty"`
+	Index   index.Config    `yaml:"index,omitempty"`
+	Link    Link            `yaml:"link,omitempty"`
 	// Recorder is where an edge ships to and a gateway reads from, when the recorder is another process.
 	Recorder Recorder `yaml:"recorder,omitempty"`
 	// Inventory names another file that holds units, cameras, terminals and sensors. They may stand here instead.

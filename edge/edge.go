@@ -188,6 +188,13 @@ func (e *Edge) Open(_ context.Context, id string, p media.Profile) (*stream.Stre
 	return s.stream, s.open(), nil
 }
 
+// Has reports whether the camera is configured here.
+func (e *Edge) Has(id string) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.cameras[id] != nil
+}
+
 // Cameras tells how every camera is right now, in the order given to Apply.
 func (e *Edge) Cameras() []status.Camera {
 	e.mu.RLock()

@@ -81,6 +81,10 @@ func (s *source) used() bool {
 // run supervises until ctx ends; then the stream is closed.
 func (s *source) run(ctx context.Context) {
 	defer s.stream.Close(context.Cause(ctx))
+	if s.cam.URL(string(s.profile)) == Push {
+		s.awaitPush(ctx)
+		return
+	}
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = s.cfg.RetryMin, s.cfg.RetryMax
 	retry.RandomizationFactor = 0.5

@@ -157,8 +157,8 @@ func (c *checker) camera(where string, cam Camera) {
 	c.place(where, cam.Unit, cam.Grid, cam.Location)
 	c.url(where, "main", cam.Main)
 	c.url(where, "sub", cam.Sub)
-	if cam.Main == "" && cam.Sub == "" {
-		c.fail(where, "neither main nor sub: give at least one rtsp:// URL")
+	if cam.Main == "" && cam.Sub == "" && cam.Edge == "" {
+		c.fail(where, "neither main nor sub: give at least one rtsp:// URL, \"push\", or the edge that has it")
 	}
 	switch cam.Transport {
 	case "", "auto", "tcp", "udp":
@@ -177,7 +177,7 @@ func (c *checker) keeping(where string, cam Camera) {
 	switch cam.Record {
 	case "", RecordNone:
 	case RecordMain, RecordSub:
-		if cam.URL(string(cam.Record)) == "" {
+		if cam.URL(string(cam.Record)) == "" && cam.Edge == "" {
 			c.fail(where, "record %s, but it has no %s URL", cam.Record, cam.Record)
 		}
 	default:
@@ -198,7 +198,7 @@ func (c *checker) keeping(where string, cam Camera) {
 
 // url checks an RTSP address; the message never repeats it, since it may hold a password.
 func (c *checker) url(where, key, raw string) {
-	if raw == "" {
+	if raw == "" || raw == "push" {
 		return
 	}
 	u, err := url.Parse(raw)

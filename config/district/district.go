@@ -94,7 +94,7 @@ type Camera struct {
 	Location *Location `yaml:"location,omitempty"`
 	Edge     string    `yaml:"edge,omitempty"` // the node that pulls it; empty: this process, or whoever announces it
 
-	Main        string `yaml:"main,omitempty"` // rtsp:// or rtsps://
+	Main        string `yaml:"main,omitempty"` // rtsp:// or rtsps://, or "push": the camera publishes to us
 	Sub         string `yaml:"sub,omitempty"`
 	Transport   string `yaml:"transport,omitempty"`   // auto (default), tcp, udp
 	Fingerprint string `yaml:"fingerprint,omitempty"` // SHA-256 of the RTSPS certificate, hexadecimal

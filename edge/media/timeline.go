@@ -65,7 +65,7 @@ type Timeline struct {
 	lastRTP uint32
 	nextRTP uint32 // timestamp of the unit being mapped
 	stalled bool   // the epoch saw a stall: its drift says nothing about the rate
-	raw     int64 // extended RTP timestamp relative to the epoch's first
+	raw     int64  // extended RTP timestamp relative to the epoch's first
 	rawMax  int64
 	lastPTS int64
 	maxPTS  int64

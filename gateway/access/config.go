@@ -18,7 +18,7 @@ const (
 )
 
 // minToken is the shortest token accepted, in bytes: shorter ones can be guessed over the network.
-const minToken = 16
+const minToken = 8
 
 // Config is the `access` section of the configuration.
 type Config struct {

@@ -26,6 +26,7 @@ const (
 	SeeInventory Action = "inventory" // units, cameras and their states
 	SeeHealth    Action = "health"    // figures for operators
 	WatchLive    Action = "live"
+	PushMedia    Action = "push"     // publish a camera's stream to us
 	Replay       Action = "replay"   // footage younger than the replay window
 	Retrieve     Action = "retrieve" // register a retrieval and see older footage
 	ReadAudit    Action = "audit"
@@ -52,13 +53,13 @@ func (r Role) May(a Action) bool {
 func actionsOf(r Role) []Action {
 	switch r {
 	case Admin:
-		return []Action{SeeInventory, SeeHealth, WatchLive, Replay, Retrieve, ReadAudit, Debug, Metrics}
+		return []Action{SeeInventory, SeeHealth, WatchLive, PushMedia, Replay, Retrieve, ReadAudit, Debug, Metrics}
 	case Officer:
 		return []Action{SeeInventory, SeeHealth, WatchLive, Replay}
 	case Investigator:
 		return []Action{SeeInventory, WatchLive, Replay, Retrieve}
 	case Operator:
-		return []Action{SeeInventory, SeeHealth, WatchLive, Replay, Metrics}
+		return []Action{SeeInventory, SeeHealth, WatchLive, PushMedia, Replay, Metrics}
 	case Auditor:
 		return []Action{SeeInventory, SeeHealth, ReadAudit}
 	}

@@ -1,0 +1,47 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"skein/edge/media"
+	"skein/edge/rtsp"
+	"skein/edge/status"
+)
+
+// Push is the URL of a profile that is not pulled: the camera publishes it to our RTSP address itself.
+const Push = "push"
+
+// Accept takes the publication of a profile whose URL is Push. The publication fills the profile's stream as a pull would;
+// only one may do so at a time.
+func (e *Edge) Accept(id string, p media.Profile) (rtsp.Publication, error) {
+	e.mu.RLock()
+	c := e.cameras[id]
+	e.mu.RUnlock()
+	if c == nil || c.sources[p] == nil || c.sources[p].cam.URL(string(p)) != Push {
+		return rtsp.Publication{}, fmt.Errorf("publish %s/%s: %w", id, p, rtsp.ErrNotFound)
+	}
+	s := c.sources[p]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.active {
+		return rtsp.Publication{}, fmt.Errorf("publish %s/%s: %w", id, p, rtsp.ErrBusy)
+	}
+	s.active = true
+	return rtsp.Publication{
+		Sink: s.stream, Epochs: s.epochs, Stats: s.stats,
+		Done: func(err error) {
+			s.setActive(false)
+			s.ended(err, 0)
+		},
+	}, nil
+}
+
+// awaitPush stands in for run where the camera publishes by itself.
+func (s *source) awaitPush(ctx context.Context) {
+	s.mu.Lock()
+	s.last = attempt{n: 1, reason: status.ReasonSilent, detail: "the camera has not begun to publish", at: time.Now().UTC()}
+	s.mu.Unlock()
+	<-ctx.Done()
+}

@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"skein/gateway/access"
+	"skein/gateway/relay"
+)
+
+// Access is the `access` section of the configuration.
+type Access = access.Config
+
+// WebRTC is the `webrtc` section of the configuration: where live video leaves to browsers.
+type WebRTC struct {
+	// UDP is the one address all media uses. Default 127.0.0.1:8189.
+	UDP string `yaml:"udp,omitempty"`
+	// TCP is the address of ICE-TCP for networks that block UDP; empty: none.
+	TCP string `yaml:"tcp,omitempty"`
+	// PublicIPs are announced instead of local addresses where the gateway sits behind a one-to-one NAT.
+	PublicIPs []string `yaml:"public_ips,omitempty"`
+	// MaxSessions bounds the sessions at the same time.
+	MaxSessions int `yaml:"max_sessions,omitempty"`
+	// PlayoutMin and PlayoutMax are the delay asked of viewers: zero on local networks, more on lossy links.
+	PlayoutMin time.Duration `yaml:"playout_min,omitempty"`
+	PlayoutMax time.Duration `yaml:"playout_max,omitempty"`
+}
+
+// WithDefaults returns the configuration with unset values filled in.
+func (c WebRTC) WithDefaults() WebRTC {
+	if c.UDP == "" {
+		c.UDP = "127.0.0.1:8189"
+	}
+	return c
+}
+
+func (c WebRTC) relay() relay.Config {
+	return relay.Config{
+		UDP: c.UDP, TCP: c.TCP, PublicIPs: c.PublicIPs, MaxSessions: c.MaxSessions,
+		PlayoutDelay: [2]time.Duration{c.PlayoutMin, c.PlayoutMax},
+	}
+}
+
+// Validate reports every mistake in a configuration with defaults.
+func (c WebRTC) Validate() error { return c.relay().Validate() }
+
+// RTSP is the `rtsp` section of the configuration: where edges publish and other systems play.
+type RTSP struct {
+	// Listen is the TCP address; "off" disables it. Default 127.0.0.1:8554.
+	Listen string `yaml:"listen,omitempty"`
+	// UDP is the address of RTP over UDP for players that want it; empty: TCP only.
+	UDP string `yaml:"udp,omitempty"`
+}
+
+// WithDefaults returns the configuration with unset values filled in.
+func (c RTSP) WithDefaults() RTSP {
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:8554"
+	}
+	return c
+}
+
+// Validate reports every mistake in a configuration with defaults.
+func (c RTSP) Validate() error {
+	if c.Listen == "off" {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("rtsp.listen: %q: want host:port or off", c.Listen)
+	}
+	return nil
+}
