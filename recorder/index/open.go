@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -16,6 +17,14 @@ import (
 
 // ErrUnavailable means that the index server cannot be reached or cannot serve now; trying again later may work.
 var ErrUnavailable = errors.New("index is not available")
+
+// quiet stops the client from printing to stderr beside our log: every failure comes back as an error. The client knows
+// one logger per process; this package is its only user and sets it before the first client exists.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(silence{}) }) //nolint:gochecknoglobals // see above
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 // Options are what Open needs besides the configuration. The zero value works.
 type Options struct {
@@ -34,6 +43,7 @@ func Open(cfg Config, o Options) (*Index, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 3 * time.Second
 	}
+	quiet()
 	x := &Index{log: o.Log, add: redis.NewScript(luaAdd), remove: redis.NewScript(luaRemove)}
 	u := &redis.UniversalOptions{
 		DialTimeout: o.Timeout, ReadTimeout: o.Timeout, WriteTimeout: o.Timeout, PoolTimeout: o.Timeout,
@@ -46,7 +56,13 @@ func Open(cfg Config, o Options) (*Index, error) {
 	if cfg.Embedded {
 		server := miniredis.NewMiniRedis()
 		u.Addrs = []string{"embedded"}
-		u.Dialer = func(context.Context, string, string) (net.Conn, error) { return server.Dial() }
+		u.Dialer = func(context.Context, string, string) (net.Conn, error) {
+			c, err := server.Dial()
+			if err != nil {
+				return nil, err
+			}
+			return newQueuedConn(c), nil
+		}
 		u.PoolSize = 8
 		x.c = redis.NewUniversalClient(u)
 		x.close = func() error {
