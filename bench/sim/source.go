@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -20,11 +21,12 @@ type Unit struct {
 // Source makes a camera's pictures one after the other without RTSP and without a clock of its own: for tests that
 // want known footage. The same camera, profile and start give the same bytes. Not safe for concurrent use.
 type Source struct {
-	video Video
-	next  uint64
+	encoder *encoder
+	next    uint64
 }
 
-// NewSource returns a Source whose first picture is the first key frame at or after start.
+// NewSource returns a Source whose first picture is the first key frame at or after start. It shares no memory with
+// other Sources: tests that want many should take them from a Server.
 func NewSource(cam Camera, profile media.Profile, start time.Time) (*Source, error) {
 	cam, err := cam.withDefaults()
 	if err != nil {
@@ -34,9 +36,31 @@ func NewSource(cam Camera, profile media.Profile, start time.Time) (*Source, err
 	if err != nil {
 		return nil, err
 	}
-	gop := uint64(video.GOP)
-	first := (frameAt(start, video.FPS) + gop - 1) / gop * gop
-	return &Source{video: video, next: first}, nil
+	lib, err := newLibrary()
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{encoder: newEncoder(lib, cam, video), next: frameAt(start, video.FPS)}
+	for !s.encoder.regular(s.next) {
+		s.next++
+	}
+	return s, nil
+}
+
+// ParameterSets returns the NAL units in front of every key frame: VPS (H.265 only), SPS, PPS.
+func (s *Source) ParameterSets() [][]byte { return s.encoder.class.pictures.parameterSets() }
+
+// Next returns the next picture.
+func (s *Source) Next() Unit {
+	fps := s.encoder.video.FPS
+	u := Unit{Frame: s.next, Wall: frameTime(s.next, fps), PTS: ticks(s.next, fps)}
+	nalus, key := s.encoder.encode(u.Frame, u.Wall, false)
+	u.Key = key
+	for _, n := range nalus {
+		u.NALUs = append(u.NALUs, bytes.Clone(n))
+	}
+	s.next++
+	return u
 }
 
 // video returns the description of one profile of c, which has its defaults.
@@ -62,3 +86,11 @@ func frameTime(frame uint64, fps int) time.Time {
 	f := uint64(fps)
 	return time.Unix(int64(frame/f), int64(frame%f*1e9/f)).UTC()
 }
+
+// ticks is the same time in ticks of the 90 kHz clock.
+func ticks(frame uint64, fps int) int64 {
+	f := uint64(fps)
+	return int64(frame/f*videoClock + frame%f*videoClock/f)
+}
+
+const videoClock = 90000 // RTP clock rate of video, Hz

@@ -10,15 +10,22 @@ const (
 	mbIntraInP   = 5    // offset of the intra types in P slices
 )
 
-// PutIDRHeader starts the payload of an IDR picture's only slice. Two IDR pictures in a row need different ids.
+// PutIDRHeader starts the payload of an IDR picture's only slice. Two IDR pictures in a row need different ids, of which
+// there are four here.
 func PutIDRHeader(w *raster.Bits, id uint32) {
 	w.UE(0) // first_mb_in_slice
 	w.UE(7) // all slices are I
 	w.UE(0)
 	w.Put(0, frameNumBits)
-	w.UE(id)
-	w.Put(0, 2) // dec_ref_pic_marking
+	w.UE(3 + id%4) // always five bits, for SetIDRID
+	w.Put(0, 2)    // dec_ref_pic_marking
 	putQuant(w)
+}
+
+// SetIDRID changes the id in a payload begun by PutIDRHeader.
+func SetIDRID(rbsp []byte, id uint32) {
+	// The id's two low bits come after first_mb, slice_type, parameter set, frame_num and 001: bits 28 and 29.
+	rbsp[3] = rbsp[3]&^0x0c | byte(id%4)<<2
 }
 
 // PutPHeader starts the payload of a P picture's only slice, the frameNum-th picture after its IDR picture.
