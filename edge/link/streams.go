@@ -69,6 +69,7 @@ type want struct {
 	armed   bool   // token was not used yet
 	stream  *stream.Stream
 	ready   chan struct{} // closed when stream is first set
+	epochs  media.Epochs
 	gen     int           // counts publications
 	feeding bool          // publication gen is running, as far as we know
 	lost    bool          // the node says it is not
@@ -288,24 +289,32 @@ func (s *Streams) Authorize(path, user, password string) bool {
 	return ok && subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 1
 }
 
-// Accept takes the publication that was authorized for the path in, and returns the stream to publish it into. done must
-// be called when it ended, after the last Publish. The token cannot be used again.
-func (s *Streams) Accept(path, user string) (st *stream.Stream, done func(error), err error) {
+// Arrival is a publication taken in.
+type Arrival struct {
+	Stream *stream.Stream // to publish into
+	// Epochs numbers the epochs of all publications of this stream.
+	Epochs *media.Epochs
+	// Done must be called when the publication ended, after the last Publish.
+	Done func(error)
+}
+
+// Accept takes the publication that was authorized for the path in. The token cannot be used again.
+func (s *Streams) Accept(path, user string) (Arrival, error) {
 	k, ok := ParsePath(path)
 	if !ok {
-		return nil, nil, fmt.Errorf("publish to %q: %w", path, ErrNotWanted)
+		return Arrival{}, fmt.Errorf("publish to %q: %w", path, ErrNotWanted)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.wants[k]
 	if w == nil || w.node != user || !w.armed {
-		return nil, nil, fmt.Errorf("publish %s: %w", k, ErrNotWanted)
+		return Arrival{}, fmt.Errorf("publish %s: %w", k, ErrNotWanted)
 	}
-	st = w.stream
+	st := w.stream
 	if st == nil || w.feeding {
 		st = stream.New(s.o.Stream)
 	}
-	return st, s.feed(w, st), nil
+	return Arrival{Stream: st, Epochs: &w.epochs, Done: s.feed(w, st)}, nil
 }
 
 // Arrived takes in a publication of a camera's profile that is already flowing into st. gone must be called when it

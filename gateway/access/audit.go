@@ -16,7 +16,6 @@ const (
 	ActLogin      Act = "login"
 	ActLogout     Act = "logout"
 	ActView       Act = "view"      // a live stream was opened
-	ActCoverage   Act = "coverage"  // somebody looked up what is recorded
 	ActReplay     Act = "replay"    // footage inside the replay window was read
 	ActClip       Act = "clip"      // footage was read under a retrieval
 	ActRetrieval  Act = "retrieval" // a retrieval was registered

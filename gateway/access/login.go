@@ -15,7 +15,8 @@ const CookieName = "skein_session"
 // Login is a session just opened.
 type Login struct {
 	Token   string // bearer token, also the cookie's value; nowhere stored
-	Expires time.Time
+	Expires time.Time // if it is not used
+	Ends    time.Time // however much it is used
 	Who     Principal
 }
 
@@ -51,7 +52,7 @@ func (a *Access) Login(ctx context.Context, user, password, addr string) (Login,
 	e.Outcome = Done
 	a.record(e.By(who, addr))
 	a.metrics.loginOK.Inc()
-	return Login{Token: token, Expires: expires, Who: who}, nil
+	return Login{Token: token, Expires: expires, Ends: a.now().Add(a.cfg.SessionMax).UTC(), Who: who}, nil
 }
 
 // Logout ends p's session. For tokens and nodes it does nothing.

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"encoding/hex"
 	"strings"
 	"time"
 )
@@ -103,6 +104,15 @@ func (p Principal) May(a Action) bool {
 		return a == NodeLink || a == NodeIngest || a == NodeRead
 	}
 	return p.Role.May(a)
+}
+
+// Key is the same for all requests of one login, token or node, and tells nothing of the secret.
+func (p Principal) Key() string {
+	if p.Kind == User {
+		d := digestOf("key of " + hex.EncodeToString(p.session[:]))
+		return string(User) + ":" + hex.EncodeToString(d[:16])
+	}
+	return string(p.Kind) + ":" + p.Name
 }
 
 // Everywhere reports whether the principal's scope is the whole inventory.

@@ -1,0 +1,125 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"skein/config/district"
+	"skein/edge/status"
+	"skein/gateway/access"
+)
+
+// Inventory returns the inventory in force. It is called per request; what it returns must not change afterwards.
+type Inventory func() *district.Inventory
+
+// Health tells how cameras are. A camera it does not name is shown as edge_silent.
+type Health interface {
+	Cameras() []status.Camera
+}
+
+// Options are what a Server serves. Nil handlers answer 501.
+type Options struct {
+	Access    *access.Access
+	Inventory Inventory
+	Health    Health
+	Whep      http.Handler // /v1/whep/ and /v1/walls; scope of walls is checked by the viewer, see Server.Watch
+	Archive   http.Handler // GET /v1/coverage, /v1/clips/ and /v1/storage: the recorder, or a proxy to one
+	Ingest    http.Handler // PUT /v1/ingest/segments/{camera}/{start}
+	Link      http.Handler // GET /v1/link
+	// Web serves the console: the login page and its static files, all public. A path it does not know it must answer
+	// with 404; without a credential that becomes 401.
+	Web      http.Handler
+	Gatherer prometheus.Gatherer         // GET /metrics; nil: there is none
+	Ready    func(context.Context) error // nil: ready as soon as it serves
+	Version  string
+	Logger   *slog.Logger     // nil: discard
+	Now      func() time.Time // nil: time.Now
+}
+
+// Server is the gateway's HTTP surface. It is safe for concurrent use.
+type Server struct {
+	o       Options
+	log     *slog.Logger
+	now     func() time.Time
+	mux     *http.ServeMux
+	huma    huma.API
+	spec    []byte
+	handler http.Handler
+	repeats *repeats
+
+	mu    sync.Mutex // guards the field below
+	scope *scope     // of the inventory last seen
+}
+
+// New builds the routes. It starts nothing.
+func New(o Options) (*Server, error) {
+	if o.Access == nil || o.Inventory == nil || o.Health == nil {
+		return nil, errors.New("api: access, inventory and health are needed")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{o: o, log: o.Logger, now: o.Now, mux: http.NewServeMux(), repeats: newRepeats(o.Now)}
+	s.huma = newHuma(s.mux, o.Version)
+	s.registerSession()
+	s.registerInventory()
+	s.registerHealth()
+	s.registerRetrievals()
+	s.mountRaw()
+	var err error
+	if s.spec, err = s.document(); err != nil {
+		return nil, fmt.Errorf("api: OpenAPI document: %w", err)
+	}
+	s.handler = o.Access.Guard(s.public, s.caller(http.HandlerFunc(s.route)))
+	return s, nil
+}
+
+// Handler returns the whole surface, guarded.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// OpenAPI returns the OpenAPI 3.1 document as JSON. It must not be changed.
+func (s *Server) OpenAPI() []byte { return s.spec }
+
+// caller is what JSON endpoints know of the request besides its body.
+type caller struct {
+	addr string
+	tls  bool
+}
+
+type callerKey struct{}
+
+// caller puts the address the request came from into its context.
+func (s *Server) caller(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := caller{addr: access.RemoteIP(r), tls: r.TLS != nil}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+	})
+}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// principal returns who calls, if the role allows the action.
+func principal(ctx context.Context, act access.Action) (access.Principal, error) {
+	p, ok := access.FromContext(ctx)
+	if !ok {
+		return p, huma.Error401Unauthorized(access.ErrNoCredential.Error())
+	}
+	if !p.May(act) {
+		return p, huma.Error403Forbidden("the role does not allow this")
+	}
+	return p, nil
+}

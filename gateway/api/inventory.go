@@ -1,0 +1,174 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"skein/config/district"
+	"skein/edge/status"
+	"skein/gateway/access"
+)
+
+type unitsOutput struct {
+	Body unitsBody
+}
+
+type unitsBody struct {
+	Units []unitJSON `json:"units"`
+}
+
+type unitJSON struct {
+	ID     string          `json:"id"`
+	Name   string          `json:"name"`
+	Tier   district.Tier   `json:"tier" enum:"district,town,community"`
+	Parent string          `json:"parent" doc:"empty for the district; may be out of the caller's scope"`
+	Grids  []district.Grid `json:"grids"`
+}
+
+type camerasInput struct {
+	Unit   string `query:"unit" doc:"only cameras of this unit and everything below"`
+	Q      string `query:"q" maxLength:"200" doc:"only cameras whose id, name, unit or grid contains this"`
+	Limit  int    `query:"limit" minimum:"0" maximum:"10000" doc:"0: all"`
+	Cursor string `query:"cursor" maxLength:"64" doc:"next of the page before"`
+}
+
+type camerasOutput struct {
+	Body camerasBody
+}
+
+type camerasBody struct {
+	Now     time.Time    `json:"now" doc:"the gateway's clock"`
+	Cameras []cameraJSON `json:"cameras"`
+	Next    string       `json:"next,omitempty" doc:"cursor of the next page; absent on the last"`
+}
+
+// cameraJSON is what callers see of a camera. Addresses and credentials have no field here.
+type cameraJSON struct {
+	ID            string                    `json:"id"`
+	Name          string                    `json:"name"`
+	Kind          district.Kind             `json:"kind" enum:"camera,terminal"`
+	Unit          string                    `json:"unit"`
+	Grid          string                    `json:"grid"`
+	Location      *district.Location        `json:"location"`
+	Edge          string                    `json:"edge" doc:"node that pulls it; empty: the gateway itself"`
+	State         status.State              `json:"state" doc:"the state of the best usable profile"`
+	Reason        status.Reason             `json:"reason,omitempty"`
+	Detail        string                    `json:"detail,omitempty"`
+	Since         *time.Time                `json:"since,omitempty"`
+	Profiles      map[string]status.Profile `json:"profiles"`
+	Recording     status.Recording          `json:"recording"`
+	RetentionDays int                       `json:"retention_days"`
+}
+
+func (s *Server) registerInventory() {
+	huma.Register(s.huma, huma.Operation{
+		OperationID: "units", Method: http.MethodGet, Path: "/v1/units", Summary: "Units in the caller's scope",
+	}, s.units)
+	huma.Register(s.huma, huma.Operation{
+		OperationID: "cameras", Method: http.MethodGet, Path: "/v1/cameras",
+		Summary: "Cameras and terminals in the caller's scope, with their states",
+	}, s.cameras)
+}
+
+func (s *Server) units(ctx context.Context, _ *struct{}) (*unitsOutput, error) {
+	p, err := principal(ctx, access.SeeInventory)
+	if err != nil {
+		return nil, err
+	}
+	sc := s.inventory()
+	out := &unitsOutput{Body: unitsBody{Units: []unitJSON{}}}
+	for _, u := range sc.inv.Units {
+		if !sc.unit(p, u.ID) {
+			continue
+		}
+		j := unitJSON{ID: u.ID, Name: u.Name, Tier: u.Tier, Parent: u.Parent, Grids: u.Grids}
+		if j.Grids == nil {
+			j.Grids = []district.Grid{}
+		}
+		out.Body.Units = append(out.Body.Units, j)
+	}
+	return out, nil
+}
+
+func (s *Server) cameras(ctx context.Context, in *camerasInput) (*camerasOutput, error) {
+	p, err := principal(ctx, access.SeeInventory)
+	if err != nil {
+		return nil, err
+	}
+	sc := s.inventory()
+	if in.Unit != "" && !sc.known(p, in.Unit) {
+		return nil, huma.Error404NotFound("no such unit")
+	}
+	list := sc.find(p, in.Unit, in.Q)
+	if in.Cursor != "" {
+		if list, err = after(list, in.Cursor); err != nil {
+			return nil, err
+		}
+	}
+	out := &camerasOutput{Body: camerasBody{Now: s.now().UTC(), Cameras: []cameraJSON{}}}
+	if in.Limit > 0 && len(list) > in.Limit {
+		list = list[:in.Limit]
+		out.Body.Next = list[len(list)-1].ID
+	}
+	states := s.states()
+	for _, c := range list {
+		out.Body.Cameras = append(out.Body.Cameras, s.describe(c, states))
+	}
+	return out, nil
+}
+
+// known reports whether the unit exists and the principal may see it.
+func (sc *scope) known(p access.Principal, unit string) bool {
+	_, exists := sc.parents[unit]
+	return exists && sc.unit(p, unit)
+}
+
+// find returns the cameras in scope that match, in inventory order.
+func (sc *scope) find(p access.Principal, unit, q string) []district.Camera {
+	q = strings.ToLower(strings.TrimSpace(q))
+	names := map[string]string{}
+	for _, u := range sc.inv.Units {
+		names[u.ID] = u.Name
+	}
+	var out []district.Camera
+	for _, c := range sc.cameras(p) {
+		if unit != "" && !sc.below(unit, c.Unit) {
+			continue
+		}
+		text := strings.ToLower(strings.Join([]string{c.ID, c.Name, c.Unit, names[c.Unit], c.Grid}, "\n"))
+		if strings.Contains(text, q) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// after returns what follows the camera named by the cursor.
+func after(list []district.Camera, cursor string) ([]district.Camera, error) {
+	for i, c := range list {
+		if c.ID == cursor {
+			return list[i+1:], nil
+		}
+	}
+	return nil, huma.Error400BadRequest("the cursor is of another list, or its camera is gone: begin again without it")
+}
+
+// describe joins a camera with its state.
+func (s *Server) describe(c district.Camera, states map[string]status.Camera) cameraJSON {
+	st := stateOf(c, states)
+	best := bestProfile(st.Profiles)
+	j := cameraJSON{
+		ID: c.ID, Name: c.Name, Kind: c.Kind, Unit: c.Unit, Grid: c.Grid, Location: c.Location, Edge: c.Edge,
+		State: best.State, Reason: best.Reason, Detail: best.Detail,
+		Profiles: st.Profiles, Recording: st.Recording, RetentionDays: c.Days(),
+	}
+	if !best.Since.IsZero() {
+		t := best.Since.UTC()
+		j.Since = &t
+	}
+	return j
+}
