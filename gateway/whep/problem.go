@@ -2,24 +2,15 @@ package whep
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 
+	"skein/gateway/api/problem"
 	"skein/gateway/relay"
 )
 
 // problemBase precedes the code in a problem's type.
-const problemBase = "https://skein.invalid/problems/"
-
-// problem is a problem document (RFC 9457).
-type problem struct {
-	Type     string `json:"type"`
-	Title    string `json:"title"`
-	Status   int    `json:"status"`
-	Detail   string `json:"detail,omitempty"`
-	Instance string `json:"instance,omitempty"`
-}
+const problemBase = "urn:skein:problem:"
 
 // status maps the relay's codes to HTTP.
 func status(c relay.Code) (int, string) {
@@ -71,21 +62,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if code == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retrySeconds)
 	}
-	h.write(w, problem{Type: problemBase + string(e.Code), Title: title, Status: code, Detail: e.Detail, Instance: r.URL.Path})
-}
-
-// refuse answers with a problem of HTTP itself.
-func (h *handler) refuse(w http.ResponseWriter, r *http.Request, code int, detail string) {
-	h.write(w, problem{
-		Type: "about:blank", Title: http.StatusText(code), Status: code, Detail: detail, Instance: r.URL.Path,
+	problem.WriteProblem(w, r, problem.Problem{
+		Type: problemBase + string(e.Code), Title: title, Status: code, Detail: e.Detail, Instance: r.URL.EscapedPath(),
 	})
-}
-
-func (h *handler) write(w http.ResponseWriter, p problem) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	if err := json.NewEncoder(w).Encode(p); err != nil {
-		h.log.Debug("problem not written", "error", err)
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"skein/edge/media"
+	"skein/gateway/api/problem"
 	"skein/gateway/relay"
 )
 
@@ -57,7 +58,7 @@ func Handler(r Relay, viewer func(*http.Request) relay.Viewer, logger *slog.Logg
 	mux.HandleFunc(pathWHEP+"{camera}/{session}", h.resource)
 	mux.HandleFunc(pathWalls+"/{session}", h.resource)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		h.refuse(w, r, http.StatusNotFound, "there is nothing here")
+		problem.Write(w, r, http.StatusNotFound, "there is nothing here")
 	})
 	return mux
 }
@@ -77,7 +78,7 @@ func (h *handler) endpoint(post func(http.ResponseWriter, *http.Request, string)
 			}
 		default:
 			w.Header().Set("Allow", allow)
-			h.refuse(w, r, http.StatusMethodNotAllowed, "post an SDP offer here")
+			problem.Write(w, r, http.StatusMethodNotAllowed, "post an SDP offer here")
 		}
 	}
 }
@@ -100,7 +101,7 @@ func (h *handler) resource(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 	default:
 		w.Header().Set("Allow", allow)
-		h.refuse(w, r, http.StatusMethodNotAllowed, "a session takes PATCH and DELETE")
+		problem.Write(w, r, http.StatusMethodNotAllowed, "a session takes PATCH and DELETE")
 	}
 }
 
@@ -112,12 +113,12 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request, want string, limi
 		} else {
 			w.Header().Set("Accept-Post", want)
 		}
-		h.refuse(w, r, http.StatusUnsupportedMediaType, "the body must be "+want)
+		problem.Write(w, r, http.StatusUnsupportedMediaType, "the body must be "+want)
 		return "", false
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
-		h.refuse(w, r, http.StatusRequestEntityTooLarge, "the body is too large or broke off")
+		problem.Write(w, r, http.StatusRequestEntityTooLarge, "the body is too large or broke off")
 		return "", false
 	}
 	return string(b), true
@@ -129,7 +130,7 @@ func (h *handler) postWHEP(w http.ResponseWriter, r *http.Request, sdp string) {
 		o.Profile = media.Profile(p)
 	}
 	if !o.Profile.Valid() {
-		h.refuse(w, r, http.StatusBadRequest, `profile is "main" or "sub"`)
+		problem.Write(w, r, http.StatusBadRequest, `profile is "main" or "sub"`)
 		return
 	}
 	s, err := h.relay.Answer(r.Context(), o)
@@ -174,7 +175,7 @@ func (h *handler) patch(w http.ResponseWriter, r *http.Request) {
 	}
 	match := r.Header.Get("If-Match")
 	if match == "" {
-		h.refuse(w, r, http.StatusPreconditionRequired, "If-Match must name the ICE session's entity tag, or * to restart ICE")
+		problem.Write(w, r, http.StatusPreconditionRequired, "If-Match must name the ICE session's entity tag, or * to restart ICE")
 		return
 	}
 	f, err := parseFragment(body)
