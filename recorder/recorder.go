@@ -1,0 +1,135 @@
+// Package recorder is the archive's role: it takes sealed segments in, stores and indexes them, answers with a receipt,
+// and lets footage age.
+//
+// Order is everything here: an object is stored before its index record is written, and the record is removed before
+// the object; a receipt is given only when both are there. A segment passes through in a stream: it is never held in
+// memory whole, and its hash and structure are checked before the store makes it visible.
+//
+// The role owns no goroutine outside Run. Its handler may serve before Run begins.
+package recorder
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"skein/recorder/segment"
+	"skein/recorder/store"
+)
+
+// Store is what the role needs of a store.
+type Store interface {
+	Put(ctx context.Context, m segment.Manifest, src store.Source) (shard string, err error)
+	Delete(ctx context.Context, shard, key string) error
+}
+
+// Index is what the role needs of an index.
+type Index interface {
+	Add(ctx context.Context, camera string, r segment.Record) error
+	Remove(ctx context.Context, camera string, r segment.Record) error
+	Range(ctx context.Context, camera string, within segment.Range) ([]segment.Record, error)
+	Cameras(ctx context.Context) ([]string, error)
+	Days(ctx context.Context, camera string) ([]time.Time, error)
+}
+
+// Runner is a loop of the role that lives elsewhere, such as retention by age.
+type Runner interface {
+	Run(ctx context.Context) error
+}
+
+// Deps is what a Recorder needs from outside. Store and Index are required.
+type Deps struct {
+	Store Store
+	Index Index
+	// Authorize reports whether a bearer token is a node's. Nil: every request is refused but health checks.
+	// It must compare in constant time.
+	Authorize func(token string) bool
+	// Clips serves /v1/clips/ and /v1/coverage. Nil: not served.
+	Clips http.Handler
+	// Retain is the loop that deletes footage by age. Nil: none.
+	Retain Runner
+	// Remove deletes one segment to make room, index record first, and gives store.ErrLocked for what may not go.
+	// Nil: the index record, then the object.
+	Remove func(ctx context.Context, camera string, r segment.Record) error
+	// Free tells the free and the whole space of the store in bytes. Nil: unknown.
+	Free func() (free, size int64, err error)
+	// Ready tells whether store and index can be used, for /readyz. Nil: always.
+	Ready    func(ctx context.Context) error
+	Log      *slog.Logger          // nil: discard
+	Registry prometheus.Registerer // nil: not registered
+}
+
+// Recorder is the archive's role. Its methods may be called from any goroutine.
+type Recorder struct {
+	cfg   Config
+	deps  Deps
+	log   *slog.Logger
+	m     *metrics
+	slots chan struct{} // segments being received
+	usage *usage
+	evict evictor // owned by Run
+}
+
+// New returns a Recorder that has started nothing.
+func New(cfg Config, deps Deps) (*Recorder, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Recorder{cfg: cfg, deps: deps, log: deps.Log, slots: make(chan struct{}, cfg.Parallel), usage: newUsage()}
+	r.evict.r = r
+	if r.deps.Remove == nil {
+		r.deps.Remove = r.remove
+	}
+	r.m = newMetrics(r, deps.Registry)
+	return r, nil
+}
+
+// Handler serves the network: everything but /healthz and /readyz needs a node's token.
+func (r *Recorder) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("PUT /v1/ingest/segments/{camera}/{start}", r.authorized(http.HandlerFunc(r.ingest)))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", r.ready)
+	mux.Handle("/", r.authorized(r.Reader()))
+	return mux
+}
+
+// Reader serves reading without asking for a token: for a gateway in the same process, which has checked the user.
+func (r *Recorder) Reader() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/storage", r.storage)
+	if r.deps.Clips != nil {
+		mux.Handle("/v1/clips/", r.deps.Clips)
+		mux.Handle("/v1/coverage", r.deps.Clips)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		problem(w, http.StatusNotFound, "no such resource")
+	})
+	return mux
+}
+
+func (r *Recorder) ready(w http.ResponseWriter, q *http.Request) {
+	if r.deps.Ready != nil {
+		if err := r.deps.Ready(q.Context()); err != nil {
+			r.log.Warn("not ready", "err", err)
+			unavailable(w, "store or index cannot be used now")
+			return
+		}
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}
+
+// remove deletes a segment: the record, then the object, so that a record always has its object.
+func (r *Recorder) remove(ctx context.Context, camera string, rec segment.Record) error {
+	if err := r.deps.Index.Remove(ctx, camera, rec); err != nil {
+		return err
+	}
+	return r.deps.Store.Delete(ctx, rec.Shard, rec.Key(camera))
+}

@@ -1,0 +1,119 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"skein/recorder/segment"
+	"skein/recorder/store"
+)
+
+// Ship takes a sealed file of this machine in: a directory store on the same file system links it, nothing is copied.
+// It returns when the segment is stored and indexed, and is idempotent.
+func (r *Recorder) Ship(ctx context.Context, m segment.Manifest, path string) (segment.Receipt, error) {
+	if err := checkManifest(m); err != nil {
+		return segment.Receipt{}, err
+	}
+	shard, known, err := r.lookup(ctx, m)
+	if err != nil {
+		return segment.Receipt{}, fmt.Errorf("ship segment %s: %w", m.Key(), err)
+	}
+	if !known {
+		if shard, err = r.deps.Store.Put(ctx, m, store.Source{Path: path}); err != nil {
+			return segment.Receipt{}, fmt.Errorf("ship segment %s: %w", m.Key(), err)
+		}
+	}
+	return r.indexed(ctx, m, shard, known)
+}
+
+// lookup reports whether the segment already is in the archive, and on which shard. A different segment with the same
+// start and sequence number is store.ErrConflict.
+func (r *Recorder) lookup(ctx context.Context, m segment.Manifest) (shard string, known bool, err error) {
+	at := segment.Range{From: m.Start, To: m.Start.Add(time.Millisecond)}
+	list, err := r.deps.Index.Range(ctx, m.Camera, at)
+	if err != nil {
+		return "", false, err
+	}
+	want := m.Record("")
+	for _, have := range list {
+		if have.Seq != want.Seq || !have.Start.Equal(want.Start) {
+			continue
+		}
+		if have.Hash != want.Hash || have.Bytes != want.Bytes {
+			return "", false, fmt.Errorf("%w: segment %d has other content", store.ErrConflict, m.Seq)
+		}
+		// A repetition may bring a gap typed later: then the record is written again.
+		return have.Shard, have.Duration == want.Duration && have.Gap == want.Gap, nil
+	}
+	return "", false, nil
+}
+
+// indexed writes the record of a stored segment and gives its receipt.
+func (r *Recorder) indexed(ctx context.Context, m segment.Manifest, shard string, known bool) (segment.Receipt, error) {
+	rec := m.Record(shard)
+	if !known {
+		if err := r.deps.Index.Add(ctx, m.Camera, rec); err != nil {
+			return segment.Receipt{}, fmt.Errorf("index segment %s: %w", m.Key(), err)
+		}
+		r.usage.add(m.Camera, rec, time.Now())
+	}
+	r.m.stored(m, known)
+	return segment.Receipt{
+		Camera: m.Camera, Start: m.Start, Seq: m.Seq, SHA256: m.SHA256, Bytes: m.Bytes, Key: rec.Key(m.Camera),
+		Shard: shard, Stored: time.Now().UTC(),
+	}, nil
+}
+
+// checkManifest refuses what cannot describe a segment.
+func checkManifest(m segment.Manifest) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("manifest: "+format, args...)
+	}
+	switch {
+	case !validCamera(m.Camera):
+		return bad("camera id %.70q: want 1-64 of a-z, 0-9 and -", m.Camera)
+	case m.Profile != "main" && m.Profile != "sub":
+		return bad("profile %.20q: want main or sub", m.Profile)
+	case m.Seq == 0:
+		return bad("sequence number is missing")
+	case m.Start.Year() < 1970 || m.Start.Year() > 9999 || m.Start.UnixMilli() < 0:
+		return bad("start %v is out of range", m.Start)
+	case m.Start.Nanosecond()%int(time.Millisecond) != 0:
+		return bad("start %v: want whole milliseconds", m.Start)
+	case m.Duration < 0 || m.Duration > maxDuration:
+		return bad("duration %v: want 0 to %v", m.Duration, maxDuration)
+	case m.Bytes <= 0:
+		return bad("%d bytes", m.Bytes)
+	case m.SHA256.IsZero():
+		return bad("SHA-256 is missing")
+	case m.Seq == 1 != m.Prev.IsZero():
+		return bad("segment %d: hash of the segment before is missing, or there is none", m.Seq)
+	case m.Frames < 0 || len(m.Codecs) > 256 || len(m.Sealed) > 32:
+		return bad("frames, codecs or reason of sealing is out of range")
+	}
+	if g := m.Gap; g != nil && (len(g.Cause) > 32 || g.From.After(g.To) || !slices.Contains(causes(), g.Cause)) {
+		return bad("gap with cause %.40q from %v to %v", g.Cause, g.From, g.To)
+	}
+	return nil
+}
+
+func causes() []segment.Cause {
+	return []segment.Cause{
+		segment.CauseCameraOff, segment.CauseNetwork, segment.CauseEdgeDown, segment.CauseSpoolFull,
+		segment.CauseStoreRefused, segment.CauseClock, segment.CausePrivacy, segment.CausePlanned, segment.CauseUnknown,
+	}
+}
+
+func validCamera(id string) bool {
+	if len(id) == 0 || len(id) > 64 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
