@@ -94,6 +94,10 @@ func (r redacted) Error() string { return string(r) }
 
 // classify names the reason of a failure of the RTSP library, the connection or this package.
 func classify(err error) status.Reason {
+	var hs *handshakeError
+	if errors.As(err, &hs) {
+		return status.ReasonTLS // also if nothing was answered: then the server speaks no TLS
+	}
 	for _, c := range []struct {
 		err    error
 		reason status.Reason
@@ -163,8 +167,7 @@ func isTLS(err error) bool {
 		auth   x509.UnknownAuthorityError
 		host   x509.HostnameError
 		inv    x509.CertificateInvalidError
-		hs     *handshakeError
 	)
 	return errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &auth) ||
-		errors.As(err, &host) || errors.As(err, &inv) || errors.As(err, &hs)
+		errors.As(err, &host) || errors.As(err, &inv)
 }

@@ -31,7 +31,14 @@ type track struct {
 	seq      sequence
 	timeline *media.Timeline
 	arrival  time.Time
+	early    *earlyReport
 	emitFn   func(unit)
+}
+
+// earlyReport is a sender report that came before the first packet: the timeline has no origin yet to measure it by.
+type earlyReport struct {
+	senderReport
+	arrival time.Time
 }
 
 type ingestOptions struct {
@@ -117,6 +124,9 @@ func (t *track) report(sr senderReport, arrival time.Time) {
 		return
 	}
 	t.timeline.SenderReport(sr.ntp, sr.rtp, arrival)
+	if !t.seq.started {
+		t.early = &earlyReport{sr, arrival}
+	}
 }
 
 func (t *track) packet(p *packet, arrival time.Time) {
@@ -166,6 +176,10 @@ func (t *track) emit(u unit) {
 		in.stats.damaged.Add(1)
 	}
 	pts, epoch, wall := t.timeline.Map(u.ts, t.arrival)
+	if t.early != nil {
+		t.timeline.SenderReport(t.early.ntp, t.early.rtp, t.early.arrival)
+		t.early = nil
+	}
 	if video {
 		in.stats.frames.Add(1)
 		in.stats.lastFrame.Store(t.arrival.UnixNano())

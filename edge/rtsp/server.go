@@ -2,17 +2,188 @@ package rtsp
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5"
+
+	"skein/edge/stream"
 )
 
-// Server accepts publications and serves readers over RTSP.
-type Server struct{ ln net.Listener }
+// Server accepts publications and serves readers over RTSP. It is made by NewServer and runs once.
+type Server struct {
+	cfg  ServerConfig
+	lib  *gortsplib.Server
+	ln   net.Listener
+	udp  [2]net.PacketConn // RTP and RTCP, nil without UDP
+	ctx  context.Context   //nolint:containedctx // the library calls back without one
+	stop context.CancelFunc
+	wg   sync.WaitGroup // feeds
 
-// NewServer binds the sockets; it serves nothing before Run.
-func NewServer(cfg ServerConfig) (*Server, error) { return &Server{}, nil }
+	mu       sync.Mutex // guards the fields below; never held while calling out
+	conns    map[*gortsplib.ServerConn]*client
+	strange  int // connections that have not passed Auth
+	sessions int
+	feeds    map[*stream.Stream]*feed
+	pubs     map[*publishing]struct{}
+}
 
-// Addr returns the TCP address.
+// NewServer checks cfg and binds its sockets; nothing is served before Run. Close releases them if Run is never called.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	cfg = cfg.withDefaults()
+	s := &Server{
+		cfg: cfg, conns: map[*gortsplib.ServerConn]*client{}, feeds: map[*stream.Stream]*feed{},
+		pubs: map[*publishing]struct{}{},
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	ln, err := (&net.ListenConfig{}).Listen(s.ctx, "tcp", cfg.Listen)
+	if err != nil {
+		s.stop()
+		return nil, fmt.Errorf("rtsp: %w", err)
+	}
+	s.ln = ln
+	s.lib = &gortsplib.Server{
+		RTSPAddress: ln.Addr().String(), TLSConfig: cfg.TLS, Handler: (*handler)(s),
+		ReadTimeout: cfg.ReadTimeout, WriteTimeout: 2 * writeTimeout, WriteQueueSize: sendQueue,
+		Listen:       func(string, string) (net.Listener, error) { return &patientListener{ln, s.ctx.Done()}, nil },
+		ListenPacket: s.handUDP,
+	}
+	if cfg.UDP != "" {
+		if err := s.bindUDP(); err != nil {
+			_ = ln.Close()
+			s.stop()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Addr returns the TCP address in use.
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 
-// Run serves until ctx ends.
-func (s *Server) Run(ctx context.Context) error { return nil }
+// Close releases the sockets of a server that never ran. After Run it does nothing.
+func (s *Server) Close() {
+	s.stop()
+	_ = s.ln.Close()
+	for _, pc := range s.udp {
+		if pc != nil {
+			_ = pc.Close()
+		}
+	}
+}
+
+// Run serves until ctx ends or the listener fails. When it returns, all sessions are closed and every goroutine ended.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.Close()
+	if err := s.lib.Start(); err != nil {
+		return fmt.Errorf("rtsp: start server: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.lib.Wait() }()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var err error
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			running = false
+		case err = <-ended:
+			ended <- err
+			err = fmt.Errorf("rtsp: server: %w", err)
+			running = false
+		case now := <-tick.C:
+			s.sampleRates(now)
+		}
+	}
+	s.stop()
+	s.lib.Close()
+	<-ended
+	s.wg.Wait()
+	return err
+}
+
+func (s *Server) sampleRates(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.pubs {
+		p.rates.sample(p.stats, now)
+	}
+}
+
+// bindUDP opens the RTP socket on an even port and the RTCP socket above it.
+func (s *Server) bindUDP() error {
+	host, port, err := net.SplitHostPort(s.cfg.UDP)
+	if err != nil {
+		return fmt.Errorf("rtsp: UDP address %q: %w", s.cfg.UDP, err)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n%2 != 0 {
+		return fmt.Errorf("rtsp: UDP port %q: want an even port, or 0", port)
+	}
+	var lc net.ListenConfig
+	for try := 0; ; try++ {
+		rtp, err := lc.ListenPacket(s.ctx, "udp", net.JoinHostPort(host, strconv.Itoa(int(n))))
+		if err != nil {
+			return fmt.Errorf("rtsp: %w", err)
+		}
+		got := rtp.LocalAddr().(*net.UDPAddr).Port
+		if got%2 == 0 {
+			rtcp, err := lc.ListenPacket(s.ctx, "udp", net.JoinHostPort(host, strconv.Itoa(got+1)))
+			if err == nil {
+				s.udp = [2]net.PacketConn{rtp, rtcp}
+				break
+			}
+			if n != 0 || try == 50 {
+				_ = rtp.Close()
+				return fmt.Errorf("rtsp: %w", err)
+			}
+		}
+		_ = rtp.Close()
+	}
+	for _, pc := range s.udp {
+		_ = pc.(*net.UDPConn).SetReadBuffer(udpBuffer)
+	}
+	s.lib.UDPRTPAddress, s.lib.UDPRTCPAddress = s.udp[0].LocalAddr().String(), s.udp[1].LocalAddr().String()
+	return nil
+}
+
+// handUDP gives the library the sockets that are bound already.
+func (s *Server) handUDP(_, address string) (net.PacketConn, error) {
+	for _, pc := range s.udp {
+		if pc != nil && pc.LocalAddr().String() == address {
+			return pc, nil
+		}
+	}
+	_, port, _ := net.SplitHostPort(address)
+	for _, pc := range s.udp {
+		if pc != nil && strconv.Itoa(pc.LocalAddr().(*net.UDPAddr).Port) == port {
+			return pc, nil
+		}
+	}
+	return nil, fmt.Errorf("no UDP socket for %s", address)
+}
+
+// patientListener outlives a shortage of file descriptors; the library would end the whole server at the first error.
+type patientListener struct {
+	net.Listener
+	done <-chan struct{}
+}
+
+// Accept returns an error only when the listener is closed.
+func (l *patientListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			return c, err
+		}
+		select {
+		case <-l.done:
+			return nil, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

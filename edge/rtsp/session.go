@@ -38,6 +38,7 @@ type session struct {
 	ctx      context.Context //nolint:containedctx // the library calls back without one
 	stop     context.CancelFunc
 	expired  atomic.Bool
+	shaking  atomic.Bool // in the TLS handshake
 	deadline *time.Timer // of everything up to the answer to PLAY
 	unhook   func() bool
 }
@@ -90,6 +91,9 @@ func (s *session) close() {
 func (s *session) fail(op string, err error) error {
 	if err != nil && s.expired.Load() {
 		err = errNoAnswer
+		if s.shaking.Load() {
+			err = &handshakeError{errNoAnswer}
+		}
 	}
 	return step(op, err)
 }
@@ -112,10 +116,12 @@ func (s *session) dialTLS(ctx context.Context, network, addr string) (net.Conn, 
 	if err != nil {
 		host = s.p.target.host
 	}
+	s.shaking.Store(true)
 	conn, err = s.p.cfg.TLS.handshake(ctx, conn, host)
 	if err != nil {
 		return nil, &stepError{"dial", err}
 	}
+	s.shaking.Store(false)
 	s.framer = newFramer(conn, s.p.stats)
 	return s.framer, nil
 }
