@@ -108,21 +108,22 @@ func (r *Recorder) ingest(w http.ResponseWriter, q *http.Request) {
 // receive streams the body into the store, then indexes it.
 func (r *Recorder) receive(w http.ResponseWriter, q *http.Request, m segment.Manifest) (segment.Receipt, error) {
 	ctx := q.Context()
-	shard, known, err := r.lookup(ctx, m)
+	have, err := r.lookup(ctx, m)
 	if err != nil {
 		return segment.Receipt{}, err
 	}
-	if !known {
-		body := &bodyReader{body: q.Body, deadline: http.NewResponseController(w), left: m.Bytes}
-		shard, err = r.deps.Store.Put(ctx, m, store.Source{Reader: body, Size: m.Bytes})
-		if body.err != nil { // the store's error may only say that reading failed
-			return segment.Receipt{}, body.err
-		}
-		if err != nil {
-			return segment.Receipt{}, err
-		}
+	if have != nil {
+		return r.indexed(ctx, m, have.Shard, have)
 	}
-	return r.indexed(ctx, m, shard, known)
+	body := &bodyReader{body: q.Body, deadline: http.NewResponseController(w), left: m.Bytes}
+	shard, err := r.deps.Store.Put(ctx, m, store.Source{Reader: body, Size: m.Bytes})
+	if body.err != nil { // the store's error may only say that reading failed
+		return segment.Receipt{}, body.err
+	}
+	if err != nil {
+		return segment.Receipt{}, err
+	}
+	return r.indexed(ctx, m, shard, nil)
 }
 
 // refuse answers a segment that was not taken.

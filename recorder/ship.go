@@ -16,50 +16,55 @@ func (r *Recorder) Ship(ctx context.Context, m segment.Manifest, path string) (s
 	if err := checkManifest(m); err != nil {
 		return segment.Receipt{}, err
 	}
-	shard, known, err := r.lookup(ctx, m)
+	have, err := r.lookup(ctx, m)
+	if err == nil && have == nil {
+		var shard string
+		if shard, err = r.deps.Store.Put(ctx, m, store.Source{Path: path}); err == nil {
+			return r.indexed(ctx, m, shard, nil)
+		}
+	}
 	if err != nil {
 		return segment.Receipt{}, fmt.Errorf("ship segment %s: %w", m.Key(), err)
 	}
-	if !known {
-		if shard, err = r.deps.Store.Put(ctx, m, store.Source{Path: path}); err != nil {
-			return segment.Receipt{}, fmt.Errorf("ship segment %s: %w", m.Key(), err)
-		}
-	}
-	return r.indexed(ctx, m, shard, known)
+	return r.indexed(ctx, m, have.Shard, have)
 }
 
-// lookup reports whether the segment already is in the archive, and on which shard. A different segment with the same
-// start and sequence number is store.ErrConflict.
-func (r *Recorder) lookup(ctx context.Context, m segment.Manifest) (shard string, known bool, err error) {
+// lookup returns the record of the segment if it already is in the archive. A different segment with the same start
+// and sequence number is store.ErrConflict.
+func (r *Recorder) lookup(ctx context.Context, m segment.Manifest) (*segment.Record, error) {
 	at := segment.Range{From: m.Start, To: m.Start.Add(time.Millisecond)}
 	list, err := r.deps.Index.Range(ctx, m.Camera, at)
 	if err != nil {
-		return "", false, err
+		return nil, err
 	}
 	want := m.Record("")
 	for _, have := range list {
 		if have.Seq != want.Seq || !have.Start.Equal(want.Start) {
 			continue
 		}
-		if have.Hash != want.Hash || have.Bytes != want.Bytes {
-			return "", false, fmt.Errorf("%w: segment %d has other content", store.ErrConflict, m.Seq)
+		if have.Hash != want.Hash || have.Bytes != want.Bytes || have.Duration != want.Duration {
+			return nil, fmt.Errorf("%w: segment %d has other content", store.ErrConflict, m.Seq)
 		}
-		// A repetition may bring a gap typed later: then the record is written again.
-		return have.Shard, have.Duration == want.Duration && have.Gap == want.Gap, nil
+		return &have, nil
 	}
-	return "", false, nil
+	return nil, nil
 }
 
-// indexed writes the record of a stored segment and gives its receipt.
-func (r *Recorder) indexed(ctx context.Context, m segment.Manifest, shard string, known bool) (segment.Receipt, error) {
+// indexed writes the record of a stored segment, unless have is that already, and gives the receipt. A repetition may
+// bring a gap that was typed later: then the record is written again.
+func (r *Recorder) indexed(ctx context.Context, m segment.Manifest, shard string, have *segment.Record) (
+	segment.Receipt, error,
+) {
 	rec := m.Record(shard)
-	if !known {
+	if have == nil || have.Gap != rec.Gap {
 		if err := r.deps.Index.Add(ctx, m.Camera, rec); err != nil {
 			return segment.Receipt{}, fmt.Errorf("index segment %s: %w", m.Key(), err)
 		}
+	}
+	if have == nil {
 		r.usage.add(m.Camera, rec, time.Now())
 	}
-	r.m.stored(m, known)
+	r.m.stored(m, have != nil)
 	return segment.Receipt{
 		Camera: m.Camera, Start: m.Start, Seq: m.Seq, SHA256: m.SHA256, Bytes: m.Bytes, Key: rec.Key(m.Camera),
 		Shard: shard, Stored: time.Now().UTC(),
