@@ -60,7 +60,7 @@ func parseOffer(text string) (request, error) {
 			r.data = true
 			continue
 		}
-		if m.MediaName.Port.Value == 0 || !receives(m) {
+		if _, bundled := m.Attribute("bundle-only"); (m.MediaName.Port.Value == 0 && !bundled) || !receives(m) {
 			continue
 		}
 		switch kind {

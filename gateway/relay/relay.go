@@ -7,7 +7,8 @@
 // pion does ICE, DTLS, RTCP and data channels. SRTP of outgoing media is done here, straight into the batch that is
 // handed to the kernel (see keys.go and protect.go). Nothing outside this package sees a pion type.
 //
-// Locks nest in this order: Relay.mu, feeds.mu, line.join, slot.mu, line.mu. session.ice is held with none of them.
+// Locks nest in this order: Relay.mu, wall.tuning, tile.mu, wall.mu, feeds.mu, line.join, slot.mu, line.mu.
+// session.ice is held with none of them.
 package relay
 
 import (

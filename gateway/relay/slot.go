@@ -59,6 +59,7 @@ type slot struct {
 // slotStats count what a slot did. Guarded by slot.mu.
 type slotStats struct {
 	packets, bytes uint64
+	units          uint64
 	resent, nacked uint64
 	refreshes      uint64
 	catchUps       uint64
@@ -73,6 +74,9 @@ type slotStats struct {
 func (s *slot) show(l *line, asked time.Time) {
 	s.mu.Lock()
 	s.line, s.phase, s.blocked, s.asked, s.shownAt = l, phasePending, "", asked, time.Time{}
+	if s.clock.rate != l.rate { // sound of another codec
+		s.clock = clock{rate: l.rate, base: s.stamp + l.rate/10}
+	}
 	s.mu.Unlock()
 	l.add(s)
 	s.begin()
@@ -251,6 +255,9 @@ func (s *slot) emit(b *batch, p *path, pkt *packet, index uint64) {
 	}
 	s.anySent = true
 	s.stats.packets++
+	if pkt.marker {
+		s.stats.units++
+	}
 	s.stats.bytes += uint64(n)
 }
 

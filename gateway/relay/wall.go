@@ -2,18 +2,239 @@ package relay
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
 
 	"skein/edge/media"
+	"skein/edge/status"
 )
 
-// Wall starts a wall.
-func (r *Relay) Wall(_ context.Context, _ WallOffer) (Session, error) {
-	return Session{}, errors.ErrUnsupported
+// maxSlots is how many pictures one wall may have.
+const maxSlots = 64
+
+// Ages of the newest picture up to which a tile is called so.
+const (
+	liveAge    = 1500 * time.Millisecond
+	delayedAge = 4 * time.Second
+	frozenAge  = 10 * time.Second
+)
+
+// wall is the part of a session that a data channel steers: which camera each slot shows.
+type wall struct {
+	session *session
+	tiles   []*tile
+	sound   *slot // nil if the offer had no audio
+
+	ctx    context.Context //nolint:containedctx // ends the tiles' goroutines
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	tuning sync.Mutex // guards the fields below; nests outside tile.mu
+	listen int        // slot whose camera is heard, -1 for none
+	heard  *line
+
+	mu      sync.Mutex // guards the fields below; nests inside tile.mu
+	closed  bool
+	channel *webrtc.DataChannel // nil until open
 }
 
-type wall struct{}
+// Wall starts a wall: a connection with a pool of slots, all empty, and a data channel to steer them.
+func (r *Relay) Wall(ctx context.Context, o WallOffer) (Session, error) {
+	q, err := parseOffer(o.SDP)
+	if err != nil {
+		return Session{}, err
+	}
+	switch {
+	case !q.data:
+		return Session{}, fail(CodeBadOffer, "a wall needs a data channel in its offer")
+	case len(q.video) == 0 || len(q.video) > maxSlots:
+		return Session{}, fail(CodeBadOffer, "a wall has 1 to %d receiving video sections, not %d", maxSlots, len(q.video))
+	}
+	s, t, err := r.open(o.Viewer)
+	if err != nil {
+		return Session{}, err
+	}
+	out, err := s.answerWall(ctx, t, q, o.SDP)
+	if err != nil {
+		s.end("not answered: " + err.Error())
+		s.close()
+		return Session{}, asError(err)
+	}
+	return out, nil
+}
 
-func (w *wall) tick()                             {}
-func (w *wall) close()                            {}
-func (w *wall) shows(int) (string, media.Profile) { return "", "" }
+func (s *session) answerWall(ctx context.Context, t *transport, q request, offer string) (Session, error) {
+	m, err := q.codecs(media.H264, nil)
+	if err != nil {
+		return Session{}, err
+	}
+	if s.pc, err = s.relay.newPeer(t, m, s.keys); err != nil {
+		return Session{}, err
+	}
+	s.watch(t)
+	w := &wall{session: s, listen: -1}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	s.wall = w
+	for i := range q.video {
+		sl := s.newSlot(true, videoRate)
+		w.tiles = append(w.tiles, &tile{wall: w, slot: sl})
+		// A media stream of its own keeps skewed reports of one camera from delaying another's picture.
+		if err := s.addTrack(sl, "video", fmt.Sprintf("slot-%d", i)); err != nil {
+			return Session{}, err
+		}
+	}
+	if len(q.audio) > 0 {
+		w.sound = s.newSlot(false, 8000)
+		if err := s.addTrack(w.sound, "audio", "sound"); err != nil {
+			return Session{}, err
+		}
+	}
+	s.pc.OnDataChannel(w.attach)
+	text, err := s.negotiate(ctx, offer)
+	if err != nil {
+		return Session{}, err
+	}
+	s.readAll()
+	out := Session{ID: s.id, SDP: text, ETag: s.etag}
+	s.relay.begin(s)
+	return out, nil
+}
+
+// attach takes the viewer's data channel; a second one is ignored.
+func (w *wall) attach(d *webrtc.DataChannel) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.channel != nil || w.closed {
+		return
+	}
+	w.channel = d
+	d.OnMessage(func(m webrtc.DataChannelMessage) { w.receive(m.Data) })
+	d.OnClose(func() { w.session.end("data channel closed") })
+}
+
+// receive handles one message of the page.
+func (w *wall) receive(data []byte) {
+	c, err := parseCommand(data, len(w.tiles))
+	if err != nil {
+		w.send(errorMessage{Type: "error", Reason: CodeBadMessage, Detail: err.Error()})
+		return
+	}
+	switch c.Type {
+	case "show":
+		w.tiles[c.Slot].show(c)
+	case "hide":
+		w.tiles[c.Slot].hide()
+	case "listen":
+		w.tuning.Lock()
+		w.listen = c.Slot
+		w.tuning.Unlock()
+	}
+	w.tune()
+}
+
+// send writes a message to the page, if it listens.
+func (w *wall) send(m any) {
+	w.mu.Lock()
+	d := w.channel
+	w.mu.Unlock()
+	if d == nil || d.ReadyState() != webrtc.DataChannelStateOpen {
+		return
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return // plain structs always marshal
+	}
+	if err := d.SendText(string(b)); err != nil {
+		w.session.log.Debug("wall message not sent", "error", err)
+	}
+}
+
+// tune gives the sound slot the audio of the tile listened to.
+func (w *wall) tune() {
+	if w.sound == nil {
+		return
+	}
+	w.tuning.Lock()
+	defer w.tuning.Unlock()
+	var l *line
+	if w.listen >= 0 {
+		if f := w.tiles[w.listen].feedShown(); f != nil {
+			l = f.audio.Load()
+		}
+	}
+	if l == w.heard {
+		return
+	}
+	w.heard = l
+	w.sound.hide()
+	if l != nil {
+		w.sound.show(l, time.Now())
+	}
+}
+
+// tick reports on every tile, once a second.
+func (w *wall) tick() {
+	now := time.Now()
+	for _, t := range w.tiles {
+		t.tick(now)
+	}
+	w.tune()
+}
+
+// close ends all tiles and waits for their goroutines.
+func (w *wall) close() {
+	w.cancel()
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.work.Wait()
+	for _, t := range w.tiles {
+		t.hide()
+	}
+	w.tune()
+}
+
+// shows tells what slot i shows.
+func (w *wall) shows(i int) (string, media.Profile) {
+	if i < len(w.tiles) {
+		if f := w.tiles[i].feedShown(); f != nil {
+			return f.key.camera, f.key.profile
+		}
+	}
+	return "", ""
+}
+
+// stateOf names how a stream is by the age of its newest picture.
+func stateOf(age time.Duration) (status.State, Code) {
+	switch {
+	case age <= liveAge:
+		return status.Live, ""
+	case age <= delayedAge:
+		return status.Delayed, CodeCameraSilent
+	case age <= frozenAge:
+		return status.Frozen, CodeCameraSilent
+	default:
+		return status.NoSignal, CodeCameraSilent
+	}
+}
+
+// stateOfError names why a stream cannot be shown.
+func stateOfError(err error) (status.State, Code) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return status.Offline, CodeInternal
+	}
+	switch e.Code {
+	case CodeForbidden:
+		return status.NotPermitted, e.Code
+	case CodeNoSignal:
+		return status.NoSignal, e.Code
+	default:
+		return status.Offline, e.Code
+	}
+}

@@ -1,0 +1,300 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"skein/edge/media"
+	"skein/edge/status"
+)
+
+// Tiles larger than this are worth the main profile.
+const (
+	mainFromWidth  = 960
+	mainFromHeight = 540
+)
+
+// When auto turns a tile down to sub and back.
+const (
+	lossyPercent  = 5
+	lossySeconds  = 2
+	steadySeconds = 30
+	mainKbps      = 2500 // a link that bears less per main picture does not get them
+)
+
+// tile is what one slot of a wall is to show, and how it gets there. A change runs in a goroutine of its own until the new
+// stream has a picture; until then the old one stays.
+type tile struct {
+	wall *wall
+	slot *slot
+
+	mu      sync.Mutex // guards the fields below; nests outside wall.mu and slot.mu
+	want    command
+	active  bool            // want is to be shown
+	work    context.Context //nolint:containedctx // of the goroutine that fulfils want; over when that ends
+	cancel  context.CancelFunc
+	feed    *feed // shown, nil for none
+	reason  Code  // why not what was asked for
+	told    stateMessage
+	before  slotStats
+	lossy   int // seconds of loss in a row
+	steady  int // seconds without
+	lowered bool
+}
+
+// show starts to bring c.Camera into the slot. Asking again for what is shown changes nothing.
+func (t *tile) show(c command) {
+	if !t.wall.session.viewer.allowed(c.Camera) {
+		t.hide()
+		t.say(stateMessage{Slot: t.slot.index, Camera: c.Camera, State: status.NotPermitted, Reason: CodeForbidden})
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.Camera != t.want.Camera {
+		t.lowered, t.lossy, t.steady = false, 0, 0
+	}
+	t.want, t.active = c, true
+	t.change()
+}
+
+// change starts the goroutine that fulfils want, ending an earlier one. The caller holds t.mu.
+func (t *tile) change() {
+	if t.cancel != nil {
+		t.cancel()
+		t.cancel = nil
+	}
+	first, second := t.profiles()
+	if t.feed != nil && t.feed.key == (feedKey{t.want.Camera, first}) && !ended(t.feed) {
+		return
+	}
+	ctx, cancel := context.WithCancel(t.wall.ctx)
+	t.work, t.cancel = ctx, cancel
+	c := t.want
+	t.wall.mu.Lock()
+	closed := t.wall.closed
+	if !closed {
+		t.wall.work.Add(1)
+	}
+	t.wall.mu.Unlock()
+	if closed {
+		cancel()
+		return
+	}
+	go func() {
+		defer t.wall.work.Done()
+		defer cancel()
+		t.bring(ctx, c.Camera, first, second)
+	}()
+}
+
+func ended(f *feed) bool {
+	select {
+	case <-f.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// profiles returns the profile to show and the one to fall back to, "" for none. The caller holds t.mu.
+func (t *tile) profiles() (first, second media.Profile) {
+	switch t.want.Profile {
+	case media.Main, media.Sub:
+		return t.want.Profile, ""
+	}
+	estimate := t.wall.session.estimate.Load() / 1000
+	thin := estimate > 0 && estimate < mainKbps
+	if !t.lowered && !thin && (t.want.Width > mainFromWidth || t.want.Height > mainFromHeight) {
+		return media.Main, media.Sub
+	}
+	return media.Sub, media.Main
+}
+
+// Waits between attempts to bring a stream.
+const (
+	retryFirst = 500 * time.Millisecond
+	retryMost  = 5 * time.Second
+)
+
+// bring tries first, then second, until one is shown or ctx ends.
+func (t *tile) bring(ctx context.Context, camera string, first, second media.Profile) {
+	asked := time.Now()
+	t.say(stateMessage{Slot: t.slot.index, Camera: camera, Profile: first, State: status.Connecting})
+	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
+		err := t.try(ctx, feedKey{camera, first}, asked, "")
+		if err == nil {
+			return
+		}
+		var e *Error
+		if second != "" && errors.As(err, &e) && e.Code != CodeStopped {
+			if t.try(ctx, feedKey{camera, second}, asked, e.Code) == nil {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		state, reason := stateOfError(err)
+		t.say(stateMessage{Slot: t.slot.index, Camera: camera, Profile: first, State: state, Reason: reason})
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// try opens k and puts it into the slot once it has a picture. why is noted as the reason for not having shown another.
+func (t *tile) try(ctx context.Context, k feedKey, asked time.Time, why Code) error {
+	feeds := t.wall.session.relay.feeds
+	f, err := feeds.acquire(k)
+	if err != nil {
+		return err
+	}
+	desc, err := f.wait(ctx, t.wall.session.relay.cfg.StartTimeout)
+	if err == nil {
+		err = t.slot.accepts(desc)
+	}
+	if err == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if err = ctx.Err(); err == nil {
+			t.put(f, asked, why)
+			return nil
+		}
+	}
+	feeds.release(f)
+	return err
+}
+
+// accepts tells whether the slot can send the description's picture.
+func (s *slot) accepts(d *media.Description) error {
+	i := d.Video()
+	if i < 0 {
+		return fail(CodeUnsupported, "the camera sends no picture")
+	}
+	c := d.Tracks[i].Codec
+	if c != media.H264 && c != media.H265 {
+		return fail(CodeUnsupported, "the camera sends %s, which WebRTC cannot carry", c)
+	}
+	if s.payload[c] == 0 {
+		return fail(CodeNotOffered, "the camera sends %s, which the browser did not offer", c)
+	}
+	return nil
+}
+
+// put replaces what the slot shows. The caller holds t.mu.
+func (t *tile) put(f *feed, asked time.Time, why Code) {
+	old := t.feed
+	t.slot.hide()
+	t.feed, t.reason = f, why
+	t.slot.show(f.video, asked)
+	if old != nil {
+		t.wall.session.relay.feeds.release(old)
+	}
+	age := time.Since(time.Unix(0, f.last.Load()))
+	state, silent := stateOf(age)
+	if why == "" {
+		why = silent
+	}
+	t.told = stateMessage{
+		Slot: t.slot.index, Camera: f.key.camera, Profile: f.key.profile, State: state, Reason: why, AgeMS: age.Milliseconds(),
+	}
+	t.say(t.told)
+}
+
+// hide empties the slot: it costs nothing from now on.
+func (t *tile) hide() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.active = false
+	if t.cancel != nil {
+		t.cancel()
+		t.cancel = nil
+	}
+	t.slot.hide()
+	if t.feed != nil {
+		t.wall.session.relay.feeds.release(t.feed)
+		t.feed = nil
+	}
+}
+
+func (t *tile) feedShown() *feed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.feed
+}
+
+// say sends a state. It may be called with t.mu held.
+func (t *tile) say(m stateMessage) {
+	m.Type = "state"
+	t.wall.send(m)
+}
+
+// tick reports the tile's state and adapts it to the link.
+func (t *tile) tick(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.active || t.feed == nil {
+		return
+	}
+	stats := t.slot.totals()
+	age := now.Sub(time.Unix(0, t.feed.last.Load()))
+	state, reason := stateOf(age)
+	if ended(t.feed) {
+		state, reason = status.Offline, CodeCameraWithdrawn
+		if t.work == nil || t.work.Err() != nil {
+			t.change()
+		}
+	}
+	if reason == "" {
+		reason = t.reason
+	}
+	if b := t.slot.blockedBy(); b != "" {
+		state, reason = status.Offline, b
+	}
+	t.told = stateMessage{
+		Slot: t.slot.index, Camera: t.feed.key.camera, Profile: t.feed.key.profile, State: state, Reason: reason,
+		AgeMS: max(age.Milliseconds(), 0), FPS: int(stats.units - t.before.units),
+		Kbps: int((stats.bytes - t.before.bytes) * 8 / 1000),
+	}
+	t.before = stats
+	t.adapt(stats)
+	t.say(t.told)
+}
+
+// adapt turns an automatic tile down to sub when its packets get lost, and up again when the link was steady for a
+// while. The caller holds t.mu.
+func (t *tile) adapt(stats slotStats) {
+	if t.want.Profile != auto {
+		return
+	}
+	if int(stats.lost)*100/256 >= lossyPercent {
+		t.lossy, t.steady = t.lossy+1, 0
+	} else {
+		t.lossy, t.steady = 0, t.steady+1
+	}
+	switch {
+	case !t.lowered && t.lossy >= lossySeconds && t.feed.key.profile == media.Main:
+		t.lowered = true
+		t.change()
+	case t.lowered && t.steady >= steadySeconds:
+		t.lowered, t.steady = false, 0
+		t.change()
+	}
+}
+
+func (s *slot) totals() slotStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+func (s *slot) blockedBy() Code {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blocked
+}

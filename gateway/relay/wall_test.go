@@ -1,0 +1,269 @@
+package relay_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"skein/edge/media"
+	"skein/edge/stream"
+	"skein/gateway/relay"
+)
+
+// wallState is what the gateway says about a slot.
+type wallState struct {
+	Type, Camera, Profile, State, Reason string
+	Slot, Kbps, FPS                      int
+	AgeMS                                int64 `json:"age_ms"`
+}
+
+// wallClient is a wall of pion.
+type wallClient struct {
+	t       testing.TB
+	pc      *webrtc.PeerConnection
+	channel *webrtc.DataChannel
+	open    chan struct{}
+	states  chan wallState
+	packets []chan *rtp.Packet
+	session relay.Session
+}
+
+func newWall(t testing.TB, r *relay.Relay, slots int, v relay.Viewer) *wallClient {
+	t.Helper()
+	w := &wallClient{t: t, open: make(chan struct{}), states: make(chan wallState, 4096)}
+	m := &webrtc.MediaEngine{}
+	must(t, m.RegisterCodec(h264Codec, webrtc.RTPCodecTypeVideo))
+	var se webrtc.SettingEngine
+	se.SetIncludeLoopbackCandidate(true)
+	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	var err error
+	w.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(se),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{})).NewPeerConnection(webrtc.Configuration{})
+	must(t, err)
+	t.Cleanup(func() { _ = w.pc.GracefulClose() })
+	bySlot := map[*webrtc.RTPReceiver]int{}
+	for i := range slots {
+		tr, err := w.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo,
+			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+		must(t, err)
+		bySlot[tr.Receiver()] = i
+		w.packets = append(w.packets, make(chan *rtp.Packet, 1<<15))
+	}
+	w.pc.OnTrack(func(track *webrtc.TrackRemote, rcv *webrtc.RTPReceiver) {
+		for {
+			p, _, err := track.ReadRTP()
+			if err != nil {
+				return
+			}
+			w.packets[bySlot[rcv]] <- p
+		}
+	})
+	w.channel, err = w.pc.CreateDataChannel("wall", nil)
+	must(t, err)
+	w.channel.OnOpen(func() { close(w.open) })
+	w.channel.OnMessage(func(m webrtc.DataChannelMessage) {
+		var s wallState
+		if json.Unmarshal(m.Data, &s) == nil {
+			w.states <- s
+		}
+	})
+	offer, err := w.pc.CreateOffer(nil)
+	must(t, err)
+	done := webrtc.GatheringCompletePromise(w.pc)
+	must(t, w.pc.SetLocalDescription(offer))
+	<-done
+	w.session, err = r.Wall(t.Context(), relay.WallOffer{SDP: w.pc.LocalDescription().SDP, Viewer: v})
+	must(t, err)
+	must(t, w.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: w.session.SDP}))
+	select {
+	case <-w.open:
+	case <-time.After(10 * time.Second):
+		t.Fatal("data channel did not open")
+	}
+	return w
+}
+
+func (w *wallClient) tell(format string, args ...any) {
+	w.t.Helper()
+	must(w.t, w.channel.SendText(fmt.Sprintf(format, args...)))
+}
+
+// state waits for a state that want accepts.
+func (w *wallClient) state(want func(wallState) bool) wallState {
+	w.t.Helper()
+	timeout := time.After(10 * time.Second)
+	var last wallState
+	for {
+		select {
+		case last = <-w.states:
+			if want(last) {
+				return last
+			}
+		case <-timeout:
+			w.t.Fatalf("state did not come; last: %+v", last)
+		}
+	}
+}
+
+func is(slot int, camera, state string) func(wallState) bool {
+	return func(s wallState) bool { return s.Slot == slot && s.Camera == camera && s.State == state }
+}
+
+// slotReader depacketises one slot and checks that sequence numbers have no hole and timestamps never go back.
+type slotReader struct {
+	d       depacketizer
+	started bool
+	seq     uint16
+	ts      uint32
+	ssrc    uint32
+}
+
+// slices returns the camera size markers of the slices in the next n packets of slot i.
+func (w *wallClient) until(i int, s *slotReader, done func(slice []byte) bool) {
+	w.t.Helper()
+	timeout := time.After(10 * time.Second)
+	for {
+		select {
+		case p := <-w.packets[i]:
+			if s.started && (p.SequenceNumber != s.seq+1 || int32(p.Timestamp-s.ts) < 0 || p.SSRC != s.ssrc) {
+				w.t.Fatalf("slot %d: packet %d/%d/%x follows %d/%d/%x", i, p.SequenceNumber, p.Timestamp, p.SSRC,
+					s.seq, s.ts, s.ssrc)
+			}
+			s.started, s.seq, s.ts, s.ssrc = true, p.SequenceNumber, p.Timestamp, p.SSRC
+			for _, n := range s.d.push(p.Payload) {
+				if t := n[0] & 0x1f; (t == 1 || t == 5) && done(n) {
+					return
+				}
+			}
+		case <-timeout:
+			w.t.Fatalf("slot %d: expected picture did not come", i)
+		}
+	}
+}
+
+func sizedCamera(size int) *camera {
+	c := newCamera()
+	c.size = size
+	return c
+}
+
+func TestWallSwitchesCamerasWithoutRenegotiation(t *testing.T) {
+	a, b, big := sizedCamera(700), sizedCamera(900), sizedCamera(8000)
+	r, cs := start(t, relay.Config{}, map[string]*camera{"a/sub": a, "b/sub": b, "b/main": big})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, c := range []*camera{a, b, big} {
+		c.publish()
+		go c.run(ctx, 50)
+	}
+	w := newWall(t, r, 4, everything("duty"))
+	var s0, s1 slotReader
+	w.tell(`{"type":"show","slot":0,"camera":"a","profile":"auto","width":320,"height":180}`)
+	w.tell(`{"type":"show","slot":1,"camera":"b","profile":"auto","width":320,"height":180}`)
+	w.state(is(0, "a", "live"))
+	first := func(size int) func([]byte) bool {
+		return func(n []byte) bool {
+			if n[0]&0x1f == 5 {
+				return len(n) == 4*size
+			}
+			return false
+		}
+	}
+	w.until(0, &s0, first(700))
+	w.until(1, &s1, first(900))
+
+	asked := time.Now()
+	w.tell(`{"type":"show","slot":0,"camera":"b","profile":"auto","width":320,"height":180}`)
+	w.until(0, &s0, first(900))
+	t.Logf("slot shows its new camera after %v", time.Since(asked))
+
+	w.tell(`{"type":"show","slot":0,"camera":"b","profile":"auto","width":1920,"height":1080}`)
+	w.until(0, &s0, first(8000))
+	if st := w.state(func(s wallState) bool { return s.Slot == 0 && s.Profile == "main" && s.State == "live" }); st.Camera != "b" {
+		t.Errorf("main shown of camera %q", st.Camera)
+	}
+	w.until(1, &s1, func(n []byte) bool { return n[0]&0x1f == 5 }) // goes on undisturbed
+
+	w.tell(`{"type":"hide","slot":0}`)
+	w.tell(`{"type":"hide","slot":1}`)
+	for deadline := time.Now().Add(5 * time.Second); cs.inUse.Load() > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("hidden slots still hold %d streams", cs.inUse.Load())
+		}
+	}
+}
+
+func TestWallTellsWhatItCannotShow(t *testing.T) {
+	hevc := newCamera()
+	hevc.desc = &media.Description{Tracks: []media.Track{{Codec: media.H265, ClockRate: 90000}}}
+	small := sizedCamera(500)
+	silent := &camera{stream: stream.New(stream.Options{})}
+	r, _ := start(t, relay.Config{StartTimeout: 200 * time.Millisecond}, map[string]*camera{
+		"new/main": hevc, "new/sub": small, "mute/sub": silent, "only/main": hevc,
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, c := range []*camera{hevc, small} {
+		c.publish()
+		go c.run(ctx, 25)
+	}
+	v := everything("duty")
+	v.Allow = func(c string) bool { return c != "secret" }
+	w := newWall(t, r, 2, v)
+	w.tell(`{"type":"show","slot":0,"camera":"secret"}`)
+	if s := w.state(is(0, "secret", "not_permitted")); s.Reason != "not-permitted" {
+		t.Errorf("reason %q", s.Reason)
+	}
+	w.tell(`{"type":"show","slot":0,"camera":"nowhere"}`)
+	if s := w.state(is(0, "nowhere", "offline")); s.Reason != "unknown-camera" {
+		t.Errorf("reason %q", s.Reason)
+	}
+	w.tell(`{"type":"show","slot":0,"camera":"mute","profile":"sub"}`)
+	if s := w.state(is(0, "mute", "no_signal")); s.Reason != "no-signal" {
+		t.Errorf("reason %q", s.Reason)
+	}
+	w.tell(`{"type":"show","slot":0,"camera":"only","profile":"main"}`)
+	if s := w.state(is(0, "only", "offline")); s.Reason != "codec-not-offered" {
+		t.Errorf("reason %q", s.Reason)
+	}
+	w.tell(`{"type":"show","slot":0,"camera":"new","profile":"auto","width":1920,"height":1080}`)
+	if s := w.state(is(0, "new", "live")); s.Reason != "codec-not-offered" || s.Profile != "sub" {
+		t.Errorf("H.265 main must fall back to sub and say why, got %+v", s)
+	}
+	w.tell(`nonsense`)
+	if s := w.state(func(s wallState) bool { return s.Type == "error" }); s.Reason != "bad-message" {
+		t.Errorf("reason %q", s.Reason)
+	}
+}
+
+func TestWallReportsACameraThatDies(t *testing.T) {
+	a, b := sizedCamera(700), sizedCamera(700)
+	r, _ := start(t, relay.Config{}, map[string]*camera{"a/sub": a, "b/sub": b})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	dying, kill := context.WithCancel(t.Context())
+	a.publish()
+	b.publish()
+	go a.run(dying, 25)
+	go b.run(ctx, 25)
+	w := newWall(t, r, 2, everything("duty"))
+	w.tell(`{"type":"show","slot":0,"camera":"a","profile":"sub"}`)
+	w.tell(`{"type":"show","slot":1,"camera":"b","profile":"sub"}`)
+	w.state(func(s wallState) bool { return is(1, "b", "live")(s) && s.FPS > 10 && s.Kbps > 10 })
+	kill()
+	if s := w.state(is(0, "a", "delayed")); s.Reason != "camera-silent" {
+		t.Errorf("reason %q", s.Reason)
+	}
+	w.state(is(1, "b", "live"))
+	a.stream.Close(nil)
+	w.state(is(0, "a", "offline"))
+	w.state(is(1, "b", "live"))
+}
