@@ -27,8 +27,8 @@ type pictures interface {
 // pictureWriter completes pictures with text. It is used by one goroutine.
 type pictureWriter interface {
 	// appendKey and appendDelta append the slice NAL unit of picture i of the loop with the given text.
-	appendKey(dst []byte, i int, text []scene.Block) []byte
-	appendDelta(dst []byte, i int, text []scene.Block) []byte
+	appendKey(dst []byte, i int, text []raster.Patch) []byte
+	appendDelta(dst []byte, i int, text []raster.Patch) []byte
 }
 
 // library makes classes when they are first needed, and keeps the font. Safe for concurrent use.

@@ -85,7 +85,7 @@ type writer264 struct {
 	bits     raster.Bits
 }
 
-func (w *writer264) appendKey(dst []byte, i int, text []scene.Block) []byte {
+func (w *writer264) appendKey(dst []byte, i int, text []raster.Patch) []byte {
 	w.frameNum = 0
 	w.idr++
 	w.bits.Reset(w.bits.Buf)
@@ -98,7 +98,7 @@ func (w *writer264) appendKey(dst []byte, i int, text []scene.Block) []byte {
 	return h264.AppendNALU(dst, body, true)
 }
 
-func (w *writer264) appendDelta(dst []byte, i int, text []scene.Block) []byte {
+func (w *writer264) appendDelta(dst []byte, i int, text []raster.Patch) []byte {
 	w.frameNum++
 	w.bits.Reset(w.bits.Buf)
 	h264.PutPHeader(&w.bits, w.frameNum)

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"skein/bench/sim/raster"
 	"skein/bench/sim/scene"
 	"skein/edge/media"
 )
@@ -21,7 +22,7 @@ type encoder struct {
 	jumpAt  uint64 // its frame
 	jumpPos uint64 // its place in the loop
 
-	blocks []scene.Block
+	blocks []raster.Patch
 	sei    []byte
 	slice  []byte
 	nalus  [][]byte

@@ -12,6 +12,7 @@ import (
 	"github.com/pion/rtp"
 
 	"skein/bench/sim/h264"
+	"skein/bench/sim/h265"
 	"skein/edge/media"
 )
 
@@ -59,10 +60,7 @@ func (s *Server) sound(codec media.Codec) *audioLoop {
 
 // describe makes the SDP and what sends by it.
 func (s *stream) describe() {
-	p := h264.Params{Width: s.video.Width, Height: s.video.Height, FPS: s.video.DeclaredFPS}
-	forma := format.Format(&format.H264{
-		PayloadTyp: videoPayloadType, SPS: p.SPS(), PPS: p.PPS(), PacketizationMode: 1,
-	})
+	forma := s.video.format()
 	s.picture.media = &description.Media{Type: description.MediaTypeVideo, Formats: []format.Format{forma}}
 	s.picture.rate, s.picture.origin = videoClock, random32()
 	s.desc = &description.Session{Title: s.camera.ID, Medias: []*description.Media{s.picture.media}}
@@ -74,6 +72,16 @@ func (s *stream) describe() {
 	s.packer = newPacketizer(s.video.Codec, videoPayloadType, uint16(random32()))
 	s.seq = uint16(random32())
 	s.emit = func(pkt *rtp.Packet) { s.send(&s.picture, pkt) }
+}
+
+// format describes the video, with its parameter sets.
+func (v Video) format() format.Format {
+	if v.Codec == media.H265 {
+		p := h265.Params{Width: v.Width, Height: v.Height, FPS: v.DeclaredFPS}
+		return &format.H265{PayloadTyp: videoPayloadType, VPS: p.VPS(), SPS: p.SPS(), PPS: p.PPS()}
+	}
+	p := h264.Params{Width: v.Width, Height: v.Height, FPS: v.DeclaredFPS}
+	return &format.H264{PayloadTyp: videoPayloadType, SPS: p.SPS(), PPS: p.PPS(), PacketizationMode: 1}
 }
 
 func (l *audioLoop) format() format.Format {

@@ -20,6 +20,12 @@ const (
 	PCM              // raw samples
 )
 
+// Patch is one block given sample by sample.
+type Patch struct {
+	Index   int    // in raster order of the picture
+	Samples []byte // PCMBytes of them; shared, not to be written to
+}
+
 // Picture is an 8 bit 4:2:0 picture whose sides are multiples of Size.
 type Picture struct {
 	W, H      int // luma samples

@@ -58,12 +58,6 @@ func (l Layout) MovingBytes(fps int) int {
 	return int(blocks * (raster.PCMBytes + 2))
 }
 
-// Block is one block of text.
-type Block struct {
-	Index   int    // in raster order of the picture
-	Samples []byte // raster.PCMBytes of them; shared, not to be written to
-}
-
 // Text is the text of one camera at one moment.
 type Text struct {
 	layout  Layout
@@ -109,19 +103,19 @@ func (t *Text) Set(wall time.Time, frame uint64) {
 
 // Append appends the blocks that differ from what was appended before (all of them if all is set, else at least the
 // last one) in raster order.
-func (t *Text) Append(dst []Block, all bool) []Block {
+func (t *Text) Append(dst []raster.Patch, all bool) []raster.Patch {
 	dst = t.appendLine(dst, t.layout.clock, t.clock, t.shown[0], all, false)
 	return t.appendLine(dst, t.layout.label, t.label, t.shown[1], all, true)
 }
 
-func (t *Text) appendLine(dst []Block, l line, cells, shown [][]byte, all, last bool) []Block {
+func (t *Text) appendLine(dst []raster.Patch, l line, cells, shown [][]byte, all, last bool) []raster.Patch {
 	for y := range l.size.H {
 		for i, c := range cells {
 			if !all && &c[0] == first(shown[i]) && !(last && i == len(cells)-1) {
 				continue
 			}
 			for x := range l.size.W {
-				dst = append(dst, Block{
+				dst = append(dst, raster.Patch{
 					Index:   (l.row+y)*t.layout.cols + l.col + i*l.size.W + x,
 					Samples: c[(y*l.size.W+x)*raster.PCMBytes:][:raster.PCMBytes],
 				})

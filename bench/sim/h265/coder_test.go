@@ -1,0 +1,104 @@
+package h265_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"skein/bench/sim/h265"
+	"skein/bench/sim/raster"
+)
+
+// random paints pictures of every difficulty: flat areas, cells, noise.
+func random(r *rand.Rand, p *raster.Picture) {
+	for y := 0; y < p.H; y += 4 {
+		for x := 0; x < p.W; x += 4 {
+			if r.IntN(3) > 0 {
+				continue
+			}
+			span := 1 + r.IntN(255)
+			size := 4 << r.IntN(5)
+			p.Fill(x, y, size, size, raster.Colour{
+				Y: uint8(r.IntN(span)), Cb: uint8(r.IntN(256)), Cr: uint8(r.IntN(256)),
+			})
+		}
+	}
+}
+
+// TestDecodersAgree codes random pictures with every kind of macroblock and compares what ffmpeg decodes, sample by
+// sample, with what the coder says a decoder shows.
+func TestDecodersAgree(t *testing.T) {
+	t.Parallel()
+	ffmpeg, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		if os.Getenv("SKEIN_REQUIRE_TOOLS") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip("needs ffmpeg")
+	}
+	const width, height, frames = 176, 142, 24
+	r := rand.New(rand.NewPCG(1, 2))
+	params := h265.Params{Width: width, Height: height, FPS: 25}
+	src := raster.New(width, height)
+	coder := h265.NewCoder(raster.New(width, height))
+	var stream, want []byte
+	start := []byte{0, 0, 0, 1}
+	w := h265.NewWriter(width, height)
+	for f := range frames {
+		random(r, src)
+		idr := f%8 == 0
+		if idr {
+			for _, set := range [][]byte{params.VPS(), params.SPS(), params.PPS()} {
+				stream = append(append(stream, start...), set...)
+			}
+		}
+		var blocks []h265.Block
+		for i := range src.Cols() * src.Rows() {
+			kind := raster.Kind(r.IntN(3))
+			if idr {
+				kind = max(kind, raster.Flat)
+			}
+			if kind != raster.Skip {
+				blocks = append(blocks, coder.Plan(src, i, kind))
+			}
+		}
+		stream = w.Append(append(stream, start...), uint32(f%8), blocks, nil)
+		want = append(want, crop(coder.Out, width, height)...)
+	}
+	file := filepath.Join(t.TempDir(), "x.h265")
+	if err := os.WriteFile(file, stream, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(ffmpeg, "-v", "warning", "-xerror", "-err_detect", "explode", "-f", "hevc", "-i", file, "-f", "rawvideo", "-")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	got, err := cmd.Output()
+	if err != nil || stderr.Len() > 0 {
+		t.Fatalf("ffmpeg: %v: %s", err, stderr.String())
+	}
+	if len(got) != len(want) {
+		t.Fatalf("decoded %d bytes, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			size := len(want) / frames
+			t.Fatalf("frame %d differs first at sample %d: %d, want %d", i/size, i%size, got[i], want[i])
+		}
+	}
+}
+
+func crop(p *raster.Picture, w, h int) []byte {
+	var out []byte
+	for y := range h {
+		out = append(out, p.Y[y*p.W:][:w]...)
+	}
+	for _, c := range [][]byte{p.Cb, p.Cr} {
+		for y := range h / 2 {
+			out = append(out, c[y*p.W/2:][:w/2]...)
+		}
+	}
+	return out
+}
