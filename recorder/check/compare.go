@@ -292,7 +292,11 @@ func (c *run) locks(ctx context.Context) error {
 			return fmt.Errorf("check locks: %w", err)
 		}
 		for _, d := range gone {
-			if d.Deleted.After(l.Created) && d.Range.Overlaps(l.Range) {
+			if !d.Deleted.After(l.Created) || !d.Range.Overlaps(l.Range) {
+				continue
+			}
+			// the tombstone comes first: an object that the store refused to delete is still there
+			if !c.exists(ctx, store.Entry{Key: d.Key}) {
 				c.found(Finding{
 					Kind: LockedGone, Camera: l.Camera, Start: d.Range.From, Key: d.Key,
 					Detail: fmt.Sprintf("locked since %s, deleted %s", l.Created.Format(time.RFC3339),

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"skein/recorder/segment"
@@ -26,8 +28,8 @@ type Tombstone struct {
 	Deleted  time.Time     `json:"deleted"`
 }
 
-// TombstonePrefix is where tombstones are kept: tombstones/<camera>/<yyyy>/<mm>/<dd>/<unix_ns>.json, the day being that
-// of the deleted footage; each document is a JSON array.
+// TombstonePrefix is where tombstones are kept: tombstones/<camera>/<yyyy>/<mm>/<dd>/<start_ms>-<unix_ns>.json, day and
+// start being those of the first of the deleted segments; each document is a JSON array.
 const TombstonePrefix = "tombstones/"
 
 // perBatch is how many deletions share a tombstone document and one look at the locks.
@@ -76,7 +78,8 @@ func (k *Keeper) removeBatch(ctx context.Context, camera string, due []segment.R
 	if err != nil {
 		return total, err
 	}
-	name := fmt.Sprintf("%s%s/%s/%d.json", TombstonePrefix, camera, due[0].Start.UTC().Format("2006/01/02"),
+	first := free[0].Start.UTC()
+	name := fmt.Sprintf("%s%s/%s/%d-%d.json", TombstonePrefix, camera, first.Format("2006/01/02"), first.UnixMilli(),
 		k.o.Now().UnixNano())
 	if err := k.o.Store.PutBlob(ctx, name, doc); err != nil {
 		return total, fmt.Errorf("write tombstones: %w", err)
@@ -124,6 +127,35 @@ func (k *Keeper) tombstone(ctx context.Context, camera string, r segment.Record,
 		t.SHA256, t.Prev = m.SHA256, m.Prev
 	}
 	return t
+}
+
+// Tombstones returns what was deleted (or was about to be: the tombstone comes first) of the camera within the range.
+func Tombstones(ctx context.Context, docs Documents, camera string, within segment.Range) ([]Tombstone, error) {
+	var out []Tombstone
+	prefix := TombstonePrefix + camera + "/"
+	for name, err := range docs.ListBlobs(ctx, prefix) {
+		if err != nil {
+			return nil, fmt.Errorf("list tombstones: %w", err)
+		}
+		day, err := time.Parse("2006/01/02", strings.TrimPrefix(path.Dir(name), prefix))
+		if err != nil || !day.Before(within.To) || day.AddDate(0, 0, 2).Before(within.From) {
+			continue
+		}
+		doc, err := docs.GetBlob(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("read tombstones: %w", err)
+		}
+		var list []Tombstone
+		if err := json.Unmarshal(doc, &list); err != nil {
+			return nil, fmt.Errorf("tombstones %s are damaged: %w", name, err)
+		}
+		for _, t := range list {
+			if (segment.Range{From: t.Start, To: t.Start.Add(t.Duration)}).Overlaps(within) {
+				out = append(out, t)
+			}
+		}
+	}
+	return out, nil
 }
 
 func covers(locked []segment.Range, r segment.Range) bool {
