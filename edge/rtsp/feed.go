@@ -28,19 +28,20 @@ type feed struct {
 	stream *stream.Stream
 	ctx    context.Context //nolint:containedctx // ends with the last reader
 	cancel context.CancelFunc
-	ready  chan struct{} // closed once lib is set
+	ready  chan struct{} // closed once session is set
 	ended  chan struct{} // closed when run returns
 	users  int           // guarded by Server.mu
 
 	// set before ready is closed
-	lib    *gortsplib.ServerStream
-	tracks []*packetizer
+	session *description.Session // its formats are guarded by mu
+	tracks  []*packetizer
 
 	// owned by run
 	desc *media.Description
 
 	mu      sync.Mutex // guards the fields below; held while a unit is handed to all readers
 	readers map[*gortsplib.ServerSession]*feedReader
+	libs    map[*gortsplib.ServerStream]struct{}
 	group   []sent
 	packets int  // in group
 	closed  bool // no reader may join any more
@@ -62,7 +63,7 @@ type feedReader struct {
 func newFeed(s *Server, st *stream.Stream) *feed {
 	f := &feed{
 		server: s, stream: st, ready: make(chan struct{}), ended: make(chan struct{}),
-		readers: map[*gortsplib.ServerSession]*feedReader{},
+		readers: map[*gortsplib.ServerSession]*feedReader{}, libs: map[*gortsplib.ServerStream]struct{}{},
 	}
 	f.ctx, f.cancel = context.WithCancel(s.ctx)
 	return f
@@ -102,26 +103,50 @@ func (f *feed) run() {
 }
 
 func (f *feed) open(d *media.Description) error {
-	desc, tracks, err := sessionOf(d)
+	session, tracks, err := sessionOf(d)
 	if err != nil {
 		return err
 	}
-	lib := &gortsplib.ServerStream{Server: f.server.lib, Desc: desc}
-	if err := lib.Initialize(); err != nil {
-		return err
-	}
-	f.lib, f.tracks, f.desc = lib, tracks, d
+	f.session, f.tracks, f.desc = session, tracks, d
 	close(f.ready)
 	return nil
 }
 
+// join makes the library's stream of one reader. Each has its own: the library reads the sessions of a shared one without
+// a lock, and packets do not go through it anyway.
+func (f *feed) join() (*gortsplib.ServerStream, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, ErrNotFound
+	}
+	lib := &gortsplib.ServerStream{Server: f.server.lib, Desc: f.session}
+	if err := lib.Initialize(); err != nil {
+		return nil, err
+	}
+	f.libs[lib] = struct{}{}
+	return lib, nil
+}
+
+// part undoes join.
+func (f *feed) part(lib *gortsplib.ServerStream) {
+	f.mu.Lock()
+	delete(f.libs, lib)
+	f.mu.Unlock()
+	lib.Close()
+}
+
 func (f *feed) closeReaders() {
 	f.mu.Lock()
+	libs := f.libs
 	f.closed = true
 	f.readers = map[*gortsplib.ServerSession]*feedReader{}
+	f.libs = map[*gortsplib.ServerStream]struct{}{}
 	f.group = nil
 	f.mu.Unlock()
-	f.lib.Close()
+	for lib := range libs {
+		lib.Close()
+	}
 }
 
 // refresh puts new parameter sets into the SDP of later readers; the present ones get them in-band.
@@ -130,6 +155,8 @@ func (f *feed) refresh(d *media.Description) {
 		return
 	}
 	f.desc = d
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for i, t := range d.Tracks {
 		switch x := f.tracks[i].forma.(type) {
 		case *format.H264:
@@ -138,7 +165,6 @@ func (f *feed) refresh(d *media.Description) {
 			x.VPS, x.SPS, x.PPS = t.VPS, t.SPS, t.PPS
 		}
 	}
-	f.lib.ReloadDesc()
 }
 
 // write hands one unit to all readers.

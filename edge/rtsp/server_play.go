@@ -15,6 +15,7 @@ import (
 type playing struct {
 	request Request
 	feed    *feed
+	lib     *gortsplib.ServerStream
 	release func() // may be called once
 }
 
@@ -25,7 +26,7 @@ func (h *handler) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.R
 	if res != nil {
 		return res, nil, err
 	}
-	return respond(base.StatusOK), p.feed.lib, nil
+	return respond(base.StatusOK), p.lib, nil
 }
 
 // OnSetup joins a playing session to its feed.
@@ -42,7 +43,7 @@ func (h *handler) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Respons
 		if c := s.client(ctx.Conn); c == nil || !c.may(ActionPlay, p.request.Path) {
 			return respond(base.StatusForbidden), nil, nil
 		}
-		return respond(base.StatusOK), p.feed.lib, nil
+		return respond(base.StatusOK), p.lib, nil
 	}
 	p, res, err := s.hold(ctx.Conn, ctx.Request, Request{Action: ActionPlay, Path: path, Query: ctx.Query})
 	if res != nil {
@@ -59,7 +60,7 @@ func (h *handler) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Respons
 		c.mu.Unlock()
 	}
 	ctx.Session.SetUserData(p)
-	return respond(base.StatusOK), p.feed.lib, nil
+	return respond(base.StatusOK), p.lib, nil
 }
 
 // OnPlay sends the current group of pictures, then joins the session to the live packets without a hole.
@@ -134,6 +135,9 @@ func (s *Server) acquire(r Request) (*playing, error) {
 	var once sync.Once
 	p.release = func() {
 		once.Do(func() {
+			if p.lib != nil {
+				f.part(p.lib)
+			}
 			s.dropFeed(st, f)
 			done()
 		})
@@ -142,6 +146,10 @@ func (s *Server) acquire(r Request) (*playing, error) {
 	defer wait.Stop()
 	select {
 	case <-f.ready:
+		if p.lib, err = f.join(); err != nil {
+			p.release()
+			return nil, err
+		}
 		return p, nil
 	case <-f.ended:
 	case <-wait.C:

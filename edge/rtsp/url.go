@@ -75,23 +75,25 @@ func splitUser(rest string) (user, hostAndPath string) {
 	if end < 0 {
 		end = len(rest)
 	}
-	if i := strings.LastIndexByte(rest[:end], '@'); i >= 0 {
-		return rest[:i], rest[i+1:]
+	at := strings.LastIndexByte(rest[:end], '@')
+	host, port, err := splitHost(rest[at+1 : end])
+	if err == nil && (port != "" || strings.ContainsAny(host, ".:") || at < 0) {
+		// The plain reading. An @ further on belongs to the path.
+		return rest[:max(at, 0)], rest[at+1:]
 	}
-	// An @ further on belongs to the path, unless what stands before it is no host: then it is a password with a slash.
-	if _, _, err := splitHost(rest[:end]); err == nil {
-		return "", rest
-	}
-	for i := strings.LastIndexByte(rest, '@'); i >= 0; i = strings.LastIndexByte(rest[:i], '@') {
+	// What should be the host is doubtful or none: the password may hold a slash. Take the last @ behind which a host
+	// follows for certain, that is an address or a name with a port, or any host if there is no plain reading.
+	for i := strings.LastIndexByte(rest, '@'); i > at; i = strings.LastIndexByte(rest[:i], '@') {
 		authority := rest[i+1:]
 		if j := strings.IndexAny(authority, "/?#"); j >= 0 {
 			authority = authority[:j]
 		}
-		if _, _, err := splitHost(authority); err == nil {
+		h, p, e := splitHost(authority)
+		if e == nil && (err != nil || p != "" || net.ParseIP(h) != nil) {
 			return rest[:i], rest[i+1:]
 		}
 	}
-	return "", rest
+	return rest[:max(at, 0)], rest[at+1:]
 }
 
 func splitHost(authority string) (host, port string, err error) {
