@@ -47,9 +47,13 @@ func newLibrary(r Records, o Objects) *library {
 	return &library{records: r, objects: o, byKey: map[string]*list.Element{}}
 }
 
+// leading is how long before its segment's start a frame may be presented: pictures that follow an open group's key
+// frame in decoding order and precede it on the screen.
+const leading = 500 * time.Millisecond
+
 // find returns the records that hold footage of the range, without those that overlaps make needless.
 func (l *library) find(ctx context.Context, camera string, within segment.Range) ([]segment.Record, error) {
-	all, err := l.records.Range(ctx, camera, within)
+	all, err := l.records.Range(ctx, camera, segment.Range{From: within.From, To: within.To.Add(leading)})
 	if err != nil {
 		return nil, fmt.Errorf("find footage of %s: %w", camera, err)
 	}

@@ -60,14 +60,17 @@ func (p *planner) cutVideo(s slice, index int) *videoCut {
 			}
 		}
 	}
-	if show < 0 || spans[show].pts >= min(to, limit) {
+	if show < 0 || (!p.begun && spans[show].pts >= min(to, limit)) {
 		return nil
 	}
-	c := &videoCut{s: s, index: index, first: key, limit: limit}
+	c := &videoCut{s: s, index: index, first: key, limit: limit, last: -1}
 	for i, f := range spans {
 		if i >= key && f.pts < min(to, limit) {
 			c.last = i
 		}
+	}
+	if c.last < 0 {
+		return nil
 	}
 	c.t = p.videoTrack(s, index)
 	if c.t.base.IsZero() {

@@ -1,0 +1,160 @@
+package clip_test
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"skein/recorder/fmp4/fmp4test"
+)
+
+// fetch writes the clip of [from, to) to a file.
+func fetch(t testing.TB, url string, from, to time.Time) string {
+	t.Helper()
+	body, _ := get(t, url+"/v1/clips/cam0.mp4"+span(from, to), http.StatusOK)
+	path := filepath.Join(t.TempDir(), "clip.mp4")
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func sec(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// checkClip proves that the clip shows exactly the frames [first, last) of the source.
+func checkClip(t *testing.T, path string, want []string, seconds float64) {
+	t.Helper()
+	if w := fmp4test.Warnings(t, path); w != "" {
+		t.Errorf("ffprobe: %s", w)
+	}
+	got := fmp4test.FrameHashes(t, path)
+	if len(got) != len(want) {
+		t.Fatalf("%d pictures, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("picture %d of %d is not the right one", i, len(want))
+		}
+	}
+	if d := fmp4test.Duration(t, path, "v:0"); math.Abs(d-seconds) > 0.041 {
+		t.Errorf("video lasts %v s, want %v", d, seconds)
+	}
+	if d := fmp4test.Duration(t, path, ""); math.Abs(d-seconds) > 0.041 {
+		t.Errorf("file lasts %v s, want %v", d, seconds)
+	}
+}
+
+func TestClipShowsExactlyTheRange(t *testing.T) {
+	t.Parallel()
+	cases := map[string]fmp4test.Spec{
+		"h264":          {Video: "h264", GOP: 50},
+		"h264 b-frames": {Video: "h264", BFrames: 3, GOP: 50},
+		"h264 aac":      {Video: "h264", Audio: "aac", GOP: 50},
+		"h264 alaw":     {Video: "h264", Audio: "alaw", GOP: 50},
+		"h264 opus":     {Video: "h264", Audio: "opus", GOP: 50},
+		"h265 b-frames": {Video: "h265", BFrames: 3, GOP: 50},
+		"mjpeg ulaw":    {Video: "mjpeg", Audio: "ulaw"},
+	}
+	for name, spec := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec.Seconds = 14
+			src := fmp4test.Make(t, spec)
+			a := &archive{dir: t.TempDir()}
+			a.record(t, src.Desc, src.At(start), 4*time.Second)
+			if len(a.recs) < 3 {
+				t.Fatalf("%d segments", len(a.recs))
+			}
+			url := a.serve(t)
+			for _, r := range [][2]float64{{0, 14}, {3.3, 9.71}, {4, 8}, {5.021, 5.5}, {1.96, 12.04}} {
+				t.Run(fmt.Sprint(r), func(t *testing.T) {
+					path := fetch(t, url, start.Add(sec(r[0])), start.Add(sec(r[1])))
+					first := int(r[0]*25 + 1e-6)
+					last := int(math.Ceil(r[1]*25 - 1e-6))
+					checkClip(t, path, src.Frames[first:last], r[1]-r[0])
+				})
+			}
+		})
+	}
+}
+
+func TestClipAcrossGapKeepsTime(t *testing.T) {
+	t.Parallel()
+	src := fmp4test.Make(t, fmp4test.Spec{Video: "h264", Audio: "alaw", Seconds: 4})
+	a := &archive{dir: t.TempDir()}
+	a.record(t, src.Desc, src.At(start), 30*time.Second)
+	a.record(t, src.Desc, src.At(start.Add(10*time.Second)), 30*time.Second)
+	url := a.serve(t)
+	path := fetch(t, url, start.Add(2*time.Second), start.Add(12*time.Second))
+	checkClip(t, path, append(append([]string{}, src.Frames[50:]...), src.Frames[:50]...), 10)
+	if d := fmp4test.Duration(t, path, "a:0"); math.Abs(d-10) > 0.1 {
+		t.Errorf("sound lasts %v s, want 10", d)
+	}
+	// From within the gap: the clip begins with the first frame after it.
+	body, header := get(t, url+"/v1/clips/cam0.mp4"+span(start.Add(6*time.Second), start.Add(12*time.Second)), http.StatusOK)
+	if got, want := header.Get("Skein-Clip-From"), start.Add(10*time.Second).Format(time.RFC3339Nano); got != want {
+		t.Errorf("clip begins at %s, want %s", got, want)
+	}
+	path = filepath.Join(t.TempDir(), "clip.mp4")
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checkClip(t, path, src.Frames[:50], 2)
+}
+
+func TestClipAcrossParameterChange(t *testing.T) {
+	t.Parallel()
+	one := fmp4test.Make(t, fmp4test.Spec{Video: "h264", Seconds: 4})
+	two := fmp4test.Make(t, fmp4test.Spec{Video: "h264", Seconds: 4, BFrames: 2, Hue: 90})
+	a := &archive{dir: t.TempDir()}
+	a.record(t, one.Desc, one.At(start), 30*time.Second)
+	a.record(t, two.Desc, two.At(start.Add(4*time.Second)), 30*time.Second)
+	path := fetch(t, a.serve(t), start.Add(2*time.Second), start.Add(6*time.Second))
+	checkClip(t, path, append(append([]string{}, one.Frames[50:]...), two.Frames[:50]...), 4)
+}
+
+func TestClipAcrossCodecChange(t *testing.T) {
+	t.Parallel()
+	one := fmp4test.Make(t, fmp4test.Spec{Video: "h264", Seconds: 4})
+	two := fmp4test.Make(t, fmp4test.Spec{Video: "h265", Seconds: 4})
+	a := &archive{dir: t.TempDir()}
+	a.record(t, one.Desc, one.At(start), 30*time.Second)
+	a.record(t, two.Desc, two.At(start.Add(4*time.Second)), 30*time.Second)
+	path := fetch(t, a.serve(t), start.Add(2*time.Second), start.Add(6*time.Second))
+	if w := fmp4test.Warnings(t, path); w != "" {
+		t.Errorf("ffprobe: %s", w)
+	}
+	if d := fmp4test.Duration(t, path, ""); math.Abs(d-4) > 0.041 {
+		t.Errorf("file lasts %v s, want 4", d)
+	}
+	if got := fmp4test.FrameHashes(t, path); fmt.Sprint(got) != fmt.Sprint(one.Frames[50:]) {
+		t.Errorf("first track shows %d pictures, want the last 50 of H.264", len(got))
+	}
+	out, _ := fmp4test.Run(t, "ffmpeg", "-v", "error", "-i", path, "-map", "0:v:1", "-fps_mode", "passthrough", "-f", "framemd5", "-")
+	if n := bytes.Count([]byte(out), []byte(two.Frames[0])); n != 1 {
+		t.Errorf("second track shows the first H.265 picture %d times", n)
+	}
+}
+
+func TestOverlapDoublesNothing(t *testing.T) {
+	t.Parallel()
+	src := fmp4test.Make(t, fmp4test.Spec{Video: "h264", Audio: "aac", Seconds: 10})
+	units := src.At(start)
+	a := &archive{dir: t.TempDir()}
+	a.record(t, src.Desc, cut(units, 0, 6), 30*time.Second)
+	a.record(t, src.Desc, cut(units, 4, 10), 30*time.Second) // overlaps by two seconds
+	a.record(t, src.Desc, cut(units, 1, 3), 30*time.Second)  // wholly inside the first
+	path := fetch(t, a.serve(t), start, start.Add(10*time.Second))
+	checkClip(t, path, src.Frames, 10)
+	out, _ := fmp4test.Run(t, "ffprobe", "-v", "error", "-select_streams", "a", "-count_packets",
+		"-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", path)
+	var n int
+	if _, err := fmt.Sscan(out, &n); err != nil || n < 467 || n > 471 {
+		t.Errorf("%d packets of sound, want about 469", n)
+	}
+}
