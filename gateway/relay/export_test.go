@@ -6,3 +6,7 @@ func Running(r *Relay) bool {
 	defer r.mu.Unlock()
 	return r.transport != nil
 }
+
+// FragmentOf and RewriteICE let a test client restart ICE.
+func FragmentOf(sdp string) Fragment           { return fragmentOf(sdp) }
+func RewriteICE(sdp string, f Fragment) string { return rewriteICE(sdp, f) }

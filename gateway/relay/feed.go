@@ -183,7 +183,7 @@ func openError(k feedKey, err error) error {
 // unit takes one access unit: packets, history, viewers.
 func (f *feed) unit(b *batch, u *media.AccessUnit) {
 	if f.desc.Load() != u.Desc {
-		f.desc.Store(u.Desc)
+		f.describe(u.Desc)
 	}
 	l := f.lineOf(u)
 	if l == nil {
@@ -226,15 +226,21 @@ func (f *feed) lineOf(u *media.AccessUnit) *line {
 	if rate == 0 || u.Track != u.Desc.Audio() {
 		return nil
 	}
-	l := f.audio.Load()
-	if l == nil {
-		l = newLine(track.Codec, rate)
-		f.audio.Store(l)
+	if l := f.audio.Load(); l != nil && l.rate == int64(rate) {
+		return l
 	}
-	if l.rate != int64(rate) {
-		return nil
+	return nil
+}
+
+// describe takes a new description. The sound's line is there as soon as sound is announced, so that viewers can wait
+// on it.
+func (f *feed) describe(d *media.Description) {
+	if i := d.Audio(); i >= 0 && f.audio.Load() == nil {
+		if c := d.Tracks[i].Codec; audioRate(c) > 0 {
+			f.audio.Store(newLine(c, audioRate(c)))
+		}
 	}
-	return l
+	f.desc.Store(d)
 }
 
 // audioRate is the RTP clock of an audio codec, 0 if it cannot be sent over WebRTC.

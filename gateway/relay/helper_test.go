@@ -44,9 +44,11 @@ type camera struct {
 	gop    int
 	inBand bool // repeat the parameter sets before each key frame
 
-	mu   sync.Mutex
-	n    int // units published
-	sent [][]byte
+	mu    sync.Mutex
+	epoch uint32
+	shift int64 // added to PTS
+	n     int   // units published
+	sent  [][]byte
 }
 
 func newCamera() *camera {
@@ -82,7 +84,7 @@ func (c *camera) publish() {
 	nalus = append(nalus, slice)
 	now := time.Now()
 	c.stream.Publish(&media.AccessUnit{
-		Desc: c.desc, PTS: int64(c.n) * 3600, Wall: now.UTC(), Arrival: now, Key: key, NALUs: nalus,
+		Desc: c.desc, Epoch: c.epoch, PTS: int64(c.n)*3600 + c.shift, Wall: now.UTC(), Arrival: now, Key: key, NALUs: nalus,
 	})
 	c.n++
 	c.sent = append(c.sent, slice)
@@ -190,7 +192,9 @@ type player struct {
 	gaps    atomic.Uint64 // sequence numbers never seen in order
 	drop    atomic.Pointer[func() bool]
 	nack    bool
-	ext     atomic.Uint32 // playout-delay packets seen
+	asked   map[uint16]time.Time // owned by read
+	ext     atomic.Uint32        // packets with the playout-delay extension
+	deaf    atomic.Bool          // drop everything
 }
 
 // lossyConn drops incoming packets that look like media when told so.
@@ -202,6 +206,9 @@ type lossyConn struct {
 func (c *lossyConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
 		n, a, err := c.PacketConn.ReadFrom(b)
+		if err == nil && c.p.deaf.Load() {
+			continue
+		}
 		if drop := c.p.drop.Load(); err == nil && n > 100 && b[0] >= 128 && b[0] < 192 && drop != nil && (*drop)() {
 			continue
 		}
@@ -228,7 +235,7 @@ var h264Codec = webrtc.RTPCodecParameters{
 // newPlayer makes a client with an offer; play connects it.
 func newPlayer(t testing.TB, o playerOptions) *player {
 	t.Helper()
-	p := &player{t: t, nalus: make(chan received, 1<<14), audio: make(chan *rtp.Packet, 1024), nack: o.nack}
+	p := &player{t: t, nalus: make(chan received, 1<<14), audio: make(chan *rtp.Packet, 1024), nack: o.nack, asked: map[uint16]time.Time{}}
 	m := &webrtc.MediaEngine{}
 	if o.codecs == nil {
 		o.codecs = []webrtc.RTPCodecParameters{h264Codec}
@@ -259,6 +266,7 @@ func newPlayer(t testing.TB, o playerOptions) *player {
 	se.SetIncludeLoopbackCandidate(true)
 	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	se.SetSRTPReplayProtectionWindow(1024) // as browsers; pion's 64 refuses most packets sent again
 	if o.setup != nil {
 		o.setup(&se)
 	}
@@ -355,19 +363,36 @@ func (p *player) read(track *webrtc.TrackRemote) {
 	}
 }
 
+// missing asks for what is missing, each packet again only after a round trip, as browsers do.
 func (p *player) missing(ssrc uint32, from, to uint16, held map[uint16]*rtp.Packet) {
 	if !p.nack {
 		return
 	}
+	now := time.Now()
 	var seqs []uint16
 	for s := from; s != to; s++ {
-		if held[s] == nil {
+		if held[s] == nil && now.Sub(p.asked[s]) > 20*time.Millisecond {
 			seqs = append(seqs, s)
+			p.asked[s] = now
 		}
+	}
+	if len(seqs) == 0 {
+		return
 	}
 	_ = p.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
 		MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs),
 	}})
+}
+
+// drain forgets what was received so far.
+func (p *player) drain() {
+	for {
+		select {
+		case <-p.nalus:
+		default:
+			return
+		}
+	}
 }
 
 // slice waits for the next slice and returns its picture's number and itself.
