@@ -1,5 +1,15 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { App } from "./app";
+import { start } from "./state";
+import "./ui/base.css";
 
+start();
 const root = document.getElementById("root");
-if (root) createRoot(root).render(<StrictMode>雁阵 Skein</StrictMode>);
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <App />
+    </StrictMode>,
+  );
+}

@@ -44,8 +44,10 @@ const mainFrom = 620;
 /** Which profile to ask for, and why it is not the one wanted. */
 export function choose(r: SlotRequest, h265: boolean): { profile: ProfileName; fallback?: string } {
   const wanted: ProfileName = r.profile === "auto" ? (r.height >= mainFrom ? "main" : "sub") : r.profile;
-  if (h265 || !isH265(r.codecs?.[wanted] ?? "")) return { profile: wanted };
   const other: ProfileName = wanted === "main" ? "sub" : "main";
-  const usable = r.codecs?.[other] !== undefined && !isH265(r.codecs[other] ?? "");
+  const has = (p: ProfileName) => r.codecs?.[p] !== undefined;
+  if (!has(wanted) && has(other)) return { profile: other }; // many terminals have one profile only
+  if (h265 || !isH265(r.codecs?.[wanted] ?? "")) return { profile: wanted };
+  const usable = has(other) && !isH265(r.codecs?.[other] ?? "");
   return usable ? { profile: other, fallback: "h265" } : { profile: wanted };
 }

@@ -259,6 +259,9 @@ describe("codecs", () => {
     expect(choose(ask(360), false)).toEqual({ profile: "sub" });
     expect(choose(ask(1080), false)).toEqual({ profile: "main" });
   });
+  it("takes the profile there is", () => {
+    expect(choose({ ...ask(360), codecs: { main: "H264" } }, false)).toEqual({ profile: "main" });
+  });
   it("keeps main if there is nothing better", () => {
     expect(choose({ ...ask(1080), codecs: { main: "hevc" } }, false)).toEqual({ profile: "main" });
   });

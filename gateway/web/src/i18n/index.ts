@@ -1,0 +1,54 @@
+import i18next from "i18next";
+import { useSyncExternalStore } from "react";
+import { remembered } from "../lib/remember";
+import { en } from "./en";
+import { zh } from "./zh";
+
+export type Language = "zh" | "en";
+
+const saved = remembered<Language>("skein.language", "zh", (v) => v === "zh" || v === "en");
+
+void i18next.init({
+  lng: saved.get(),
+  fallbackLng: "zh",
+  resources: { zh: { translation: zh }, en: { translation: en } },
+  interpolation: { escapeValue: false }, // React escapes
+  initAsync: false,
+});
+document.documentElement.lang = saved.get() === "zh" ? "zh-CN" : "en";
+
+export function setLanguage(language: Language): void {
+  saved.set(language);
+  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  void i18next.changeLanguage(language);
+}
+
+const subscribe = (listener: () => void) => {
+  i18next.on("languageChanged", listener);
+  return () => i18next.off("languageChanged", listener);
+};
+
+export type T = (key: string, values?: Record<string, unknown>) => string;
+
+const translate: T = (key, values) => i18next.t(key, values) as string;
+
+/** The texts and the language; the component renders again when it changes. */
+export function useTexts(): { t: T; language: Language } {
+  const language = useSyncExternalStore(subscribe, () => i18next.language as Language);
+  return { t: translate, language };
+}
+
+/** The text of a reason code; an unknown code is shown as such rather than hidden. */
+export function reasonText(t: T, code: string | undefined): string {
+  if (!code) return "";
+  const key = `reason.${code.replaceAll("-", "_")}`;
+  return i18next.exists(key) ? t(key) : t("reason.other", { code });
+}
+
+export function causeText(t: T, cause: string): string {
+  return i18next.exists(`cause.${cause}`) ? t(`cause.${cause}`) : cause;
+}
+
+export function roleText(t: T, role: string): string {
+  return i18next.exists(`role.${role}`) ? t(`role.${role}`) : role;
+}

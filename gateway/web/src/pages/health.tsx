@@ -1,0 +1,313 @@
+import type { ColumnsType } from "antd/es/table";
+import Table from "antd/es/table";
+import { useEffect, useMemo, useRef, useState } from "react";
+import type { Camera } from "../api/types";
+import { reasonText, type T, useTexts } from "../i18n";
+import { parse, signed, since } from "../lib/time";
+import { type Badge as State, badges, listed } from "../live/tile";
+import { useCameras } from "../state";
+import { Antd } from "../ui/antd";
+import { Badge, Dot } from "../ui/badge";
+import { Icon } from "../ui/icons";
+import { clockLimitMs, lead, perUnit, recordingOf, type Sums, sum, type UnitSum } from "./sums";
+import { matches, subtree } from "./tree";
+
+interface Row {
+  camera: Camera;
+  state: State;
+  unit: string;
+  recording: ReturnType<typeof recordingOf>;
+}
+
+const number = (a: number | undefined, b: number | undefined) => (a ?? -1) - (b ?? -1);
+
+function columns(t: T, now: number): ColumnsType<Row> {
+  const none = <span className="faint">—</span>;
+  return [
+    {
+      title: t("health.name"),
+      width: 210,
+      fixed: "left",
+      sorter: (a, b) => a.camera.name.localeCompare(b.camera.name, "zh"),
+      render: (_, { camera }) => (
+        <span className="cam-name">
+          <Icon name={camera.kind === "terminal" ? "terminal" : "camera"} size={13} />
+          <b>{camera.name}</b>
+          <small>{camera.id}</small>
+        </span>
+      ),
+    },
+    { title: t("health.unit"), width: 120, dataIndex: "unit", sorter: (a, b) => a.unit.localeCompare(b.unit, "zh") },
+    {
+      title: t("health.state"),
+      width: 108,
+      sorter: (a, b) => badges.indexOf(a.state) - badges.indexOf(b.state),
+      render: (_, row) => <Badge state={row.state} />,
+    },
+    {
+      title: t("health.since"),
+      width: 92,
+      render: (_, { camera }) => {
+        const at = parse(camera.since);
+        return at === undefined ? none : <time>{since(at, now)}</time>;
+      },
+    },
+    {
+      title: t("health.reason"),
+      width: 260,
+      render: (_, { camera }) =>
+        camera.reason || camera.detail ? (
+          <span title={camera.detail}>
+            {reasonText(t, camera.reason)}
+            {camera.detail && <small className="detail">{camera.detail}</small>}
+          </span>
+        ) : (
+          none
+        ),
+    },
+    {
+      title: t("health.codec"),
+      width: 128,
+      render: (_, { camera }) => {
+        const p = lead(camera);
+        return p?.codec ? `${p.codec} ${p.width ? `${p.width}×${p.height}` : ""}` : none;
+      },
+    },
+    {
+      title: t("health.fps"),
+      width: 62,
+      align: "right",
+      sorter: (a, b) => number(lead(a.camera)?.fps, lead(b.camera)?.fps),
+      render: (_, { camera }) => lead(camera)?.fps?.toFixed(1) ?? none,
+    },
+    {
+      title: t("health.kbps"),
+      width: 88,
+      align: "right",
+      sorter: (a, b) => number(lead(a.camera)?.kbps, lead(b.camera)?.kbps),
+      render: (_, { camera }) => lead(camera)?.kbps ?? none,
+    },
+    {
+      title: t("health.recording"),
+      width: 100,
+      sorter: (a, b) => a.recording.localeCompare(b.recording),
+      render: (_, row) => <Recording row={row} t={t} />,
+    },
+    {
+      title: t("health.backlog"),
+      width: 76,
+      align: "right",
+      sorter: (a, b) => number(a.camera.recording?.backlog, b.camera.recording?.backlog),
+      render: (_, { camera }) => (camera.recording?.wanted ? (camera.recording.backlog ?? 0) : none),
+    },
+    {
+      title: t("health.clock"),
+      width: 96,
+      align: "right",
+      sorter: (a, b) => Math.abs(lead(a.camera)?.clock_offset_ms ?? 0) - Math.abs(lead(b.camera)?.clock_offset_ms ?? 0),
+      render: (_, { camera }) => {
+        const offset = lead(camera)?.clock_offset_ms;
+        if (offset === undefined) return <span className="faint">{t("health.notMeasured")}</span>;
+        return <span className={Math.abs(offset) > clockLimitMs ? "warn" : ""}>{signed(offset)}</span>;
+      },
+    },
+    {
+      title: t("health.reconnects"),
+      width: 66,
+      align: "right",
+      sorter: (a, b) => number(lead(a.camera)?.reconnects, lead(b.camera)?.reconnects),
+      render: (_, { camera }) => lead(camera)?.reconnects ?? 0,
+    },
+    {
+      title: t("health.lost"),
+      width: 66,
+      align: "right",
+      sorter: (a, b) => number(lead(a.camera)?.lost_packets, lead(b.camera)?.lost_packets),
+      render: (_, { camera }) => lead(camera)?.lost_packets ?? 0,
+    },
+    {
+      title: "",
+      width: 56,
+      render: (_, { camera }) => (
+        <a href={`#/wall/${camera.id}`} aria-label={`${t("health.watch")}: ${camera.name}`}>
+          {t("health.watch")}
+        </a>
+      ),
+    },
+  ];
+}
+
+function Recording({ row, t }: { row: Row; t: T }) {
+  const word = row.recording === "unknown" ? "unknownRecording" : row.recording;
+  return (
+    <span className={`rec r-${row.recording}`} title={row.camera.recording?.detail}>
+      {t(`health.${word}`)}
+    </span>
+  );
+}
+
+function Cards({ sums, chosen, onChoose }: { sums: Sums; chosen?: State; onChoose(s?: State): void }) {
+  const { t } = useTexts();
+  const live = sums.states.get("live") ?? 0;
+  const rate = sums.measured > 0 ? `${((live / sums.measured) * 100).toFixed(1)} %` : t("health.notMeasured");
+  return (
+    <div className="cards">
+      <div className="card rate">
+        <b data-testid="live-rate">{rate}</b>
+        <span>{t("health.rate", { n: sums.measured })}</span>
+      </div>
+      <button type="button" className="card" aria-pressed={chosen === undefined} onClick={() => onChoose(undefined)} data-testid="state-all">
+        <b>{sums.total}</b>
+        <span>{t("health.all")}</span>
+      </button>
+      {badges.map((state) => {
+        const n = sums.states.get(state) ?? 0;
+        return (
+          <button
+            key={state}
+            type="button"
+            className={`card s-${state} ${n === 0 ? "zero" : ""}`}
+            aria-pressed={chosen === state}
+            onClick={() => onChoose(chosen === state ? undefined : state)}
+            data-testid={`state-${state}`}
+          >
+            <b>{n}</b>
+            <span>
+              <Dot state={state} />
+              {t(`state.${state}`)}
+            </span>
+          </button>
+        );
+      })}
+      <div className="card rate">
+        <b>
+          {sums.recording.get("active") ?? 0}
+          <em className={(sums.recording.get("stalled") ?? 0) > 0 ? "warn" : ""}> / {sums.recording.get("stalled") ?? 0}</em>
+        </b>
+        <span>
+          {t("health.recordingOK")} / {t("health.recordingBad")}
+        </span>
+      </div>
+      <div className="card rate">
+        <b className={sums.clockOff > 0 ? "warn" : ""}>{sums.clockOff}</b>
+        <span>{t("health.clockBad")}</span>
+      </div>
+    </div>
+  );
+}
+
+function Units({ list, chosen, onChoose }: { list: UnitSum[]; chosen?: string; onChoose(id?: string): void }) {
+  const { t } = useTexts();
+  return (
+    <aside className="units" aria-label={t("health.units")}>
+      {list.map((u) => {
+        const live = u.states.get("live") ?? 0;
+        const blind = u.total - u.measured;
+        const width = (n: number) => ({ width: `${(n / u.total) * 100}%` });
+        return (
+          <button
+            key={u.unit.id}
+            type="button"
+            className={`unit ${u.unit.tier}`}
+            style={{ paddingLeft: 10 + u.depth * 12 }}
+            aria-pressed={chosen === u.unit.id}
+            onClick={() => onChoose(chosen === u.unit.id ? undefined : u.unit.id)}
+          >
+            <span>{u.unit.name}</span>
+            <span className="share">
+              {live}/{u.total}
+            </span>
+            <i className="shares" aria-hidden="true">
+              <i className="good" style={width(live)} />
+              <i className="ill" style={width(u.measured - live)} />
+              <i className="blind" style={width(blind)} />
+            </i>
+          </button>
+        );
+      })}
+    </aside>
+  );
+}
+
+/** Height left for the table's body; the library's virtual table wants it in pixels. */
+function useRest(ref: React.RefObject<HTMLElement | null>): number {
+  const [height, setHeight] = useState(400);
+  useEffect(() => {
+    const element = ref.current;
+    if (!element) return;
+    const observer = new ResizeObserver(() => setHeight(Math.max(120, element.clientHeight - 40)));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [ref]);
+  return height;
+}
+
+export default function Health() {
+  const { t } = useTexts();
+  const { cameras, units, reachable, at, offset } = useCameras();
+  const [state, setState] = useState<State>();
+  const [unit, setUnit] = useState<string>();
+  const [search, setSearch] = useState("");
+  const box = useRef<HTMLDivElement>(null);
+  const height = useRest(box);
+
+  const perUnits = useMemo(() => perUnit(units, cameras.values(), reachable), [units, cameras, reachable]);
+  const inUnit = useMemo(() => {
+    const below = unit === undefined ? undefined : subtree(units, unit);
+    return [...cameras.values()].filter((c) => !below || below.has(c.unit));
+  }, [cameras, units, unit]);
+  const sums = useMemo(() => sum(inUnit, reachable), [inUnit, reachable]);
+  const list = useMemo(() => {
+    const words = search.trim().toLowerCase();
+    const found = (c: Camera) => matches(units, c, words) || reasonText(t, c.reason).toLowerCase().includes(words);
+    return inUnit
+      .map((camera): Row => ({
+        camera,
+        state: listed(camera, reachable),
+        unit: units.get(camera.unit)?.name ?? camera.unit,
+        recording: recordingOf(camera, reachable),
+      }))
+      .filter((r) => (state === undefined || r.state === state) && found(r.camera));
+  }, [inUnit, units, reachable, state, search, t]);
+  const shown = useMemo(() => columns(t, at + offset), [t, at, offset]);
+  return (
+    <Antd>
+      <div className="health">
+        <Units list={perUnits} chosen={unit} onChoose={setUnit} />
+        <div className="health-main">
+          <Cards sums={sums} chosen={state} onChoose={setState} />
+          <div className="health-tools">
+            <label className="search">
+              <Icon name="search" size={14} />
+              <input
+                type="search"
+                value={search}
+                onChange={(e) => setSearch(e.target.value)}
+                placeholder={t("health.filter")}
+                aria-label={t("health.filter")}
+                data-testid="health-search"
+              />
+            </label>
+            <span>
+              {t("health.total", { n: cameras.size })} · {t("health.shown", { n: list.length })}
+            </span>
+          </div>
+          <div className="health-table" ref={box}>
+            <Table<Row>
+              virtual
+              size="small"
+              columns={shown}
+              dataSource={list}
+              rowKey={(r) => r.camera.id}
+              pagination={false}
+              scroll={{ x: 1530, y: height }}
+              showSorterTooltip={false}
+              locale={{ emptyText: t("wall.none") }}
+              onRow={(r) => ({ "data-testid": `camera-row-${r.camera.id}`, "data-state": r.state }) as object}
+            />
+          </div>
+        </div>
+      </div>
+    </Antd>
+  );
+}

@@ -1,0 +1,249 @@
+import { type DragEvent, memo, useEffect, useRef, useState } from "react";
+import type { Camera, Me, ProfileName } from "../api/types";
+import { reasonText, useTexts } from "../i18n";
+import { fileName, saveSnapshot } from "../lib/snapshot";
+import { useHalfSecond } from "../lib/tick";
+import { clock, length, since, stamp } from "../lib/time";
+import { visibleSince } from "../lib/visible";
+import { useMeter, useStats } from "../live/meter";
+import { deriveTile, type TileState } from "../live/tile";
+import type { LiveTransport, SlotView } from "../live/transport";
+import { useSlot } from "../live/use";
+import { Badge } from "../ui/badge";
+import { Icon } from "../ui/icons";
+import { toast } from "../ui/toast";
+
+export interface TileProps {
+  slot: number;
+  assigned: string | null;
+  camera?: Camera;
+  unit: string;
+  me: Me;
+  transport?: LiveTransport;
+  loaded: boolean;
+  reachable: boolean;
+  offset: number;
+  /** On screen; what is not is given back to the gateway after a moment. */
+  visible: boolean;
+  /** Alone on the screen: main profile. */
+  large: boolean;
+  focused: boolean;
+  target: boolean;
+  onOpen(slot: number): void;
+  onClear(slot: number): void;
+  onTarget(slot: number): void;
+  onDrop(slot: number, data: DataTransfer): void;
+}
+
+const lingerMs = 3000;
+const nudgeMs = 10_000;
+const graceMs = 1500;
+
+/** Codec names by profile, for the profiles the camera has. */
+function codecsOf(camera: Camera | undefined): Partial<Record<ProfileName, string>> {
+  const out: Partial<Record<ProfileName, string>> = {};
+  for (const name of ["main", "sub"] as const) {
+    const p = camera?.profiles?.[name];
+    if (p) out[name] = p.codec ?? "";
+  }
+  return out;
+}
+
+/** Asks the transport for what the tile should show, with its size, and gives the slot back when it is not seen. */
+function useShow(p: TileProps, box: React.RefObject<HTMLElement | null>): void {
+  const { transport, slot, assigned, visible, large, camera } = p;
+  const [size, setSize] = useState("640x360");
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const observer = new ResizeObserver(() => {
+      const scale = Math.min(devicePixelRatio || 1, 2);
+      const even = (v: number) => Math.max(16, Math.round((v * scale) / 16) * 16);
+      if (element.clientWidth > 0) setSize(`${even(element.clientWidth)}x${even(element.clientHeight)}`);
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [box]);
+  const codecs = JSON.stringify(codecsOf(camera));
+  // What may not be seen is not fetched either.
+  const wanted = assigned !== null && camera?.state !== "paused" && camera?.state !== "not_permitted";
+  useEffect(() => {
+    if (!transport) return;
+    if (!wanted) return transport.hide(slot);
+    if (!visible) {
+      const timer = setTimeout(() => transport.hide(slot), lingerMs);
+      return () => clearTimeout(timer);
+    }
+    const [width = 0, height = 0] = size.split("x").map(Number);
+    const profile = large ? "main" : transport.kind === "wall" ? "auto" : "sub";
+    transport.show(slot, { camera: assigned as string, profile, width, height, codecs: JSON.parse(codecs) });
+  }, [transport, slot, assigned, wanted, visible, large, size, codecs]);
+  useEffect(() => () => transport?.hide(slot), [transport, slot]);
+}
+
+/** A camera that is well by the list but not on the tile: ask again, now and then. */
+function useNudge(p: TileProps, moving: boolean): void {
+  const { transport, slot, visible, reachable, assigned } = p;
+  const well = p.camera?.state === "live" || p.camera?.state === "delayed";
+  const stuck = visible && reachable && assigned !== null && well && !moving;
+  useEffect(() => {
+    if (!stuck || !transport) return;
+    const timer = setInterval(() => transport.nudge(slot), nudgeMs);
+    return () => clearInterval(timer);
+  }, [stuck, transport, slot]);
+}
+
+function Watermark({ me, now }: { me: Me; now: number }) {
+  const text = `${me.name} ${stamp(now)}`;
+  return (
+    <div className="watermark" aria-hidden="true">
+      <span>{text}</span>
+      <span>{text}</span>
+      <span>{text}</span>
+    </div>
+  );
+}
+
+/** The middle of a tile that is not simply live: what is wrong, since when, why. */
+function Notice({ s, view, now }: { s: TileState; view: SlotView; now: number }) {
+  const { t } = useTexts();
+  if (s.badge === "live" || s.badge === "delayed" || s.badge === "empty") return null;
+  const retry = view.retryAt && view.retryAt > now ? Math.ceil((view.retryAt - now) / 1000) : 0;
+  return (
+    <div className={`notice s-${s.badge}`}>
+      <strong>{t(`state.${s.badge}`)}</strong>
+      {s.since !== undefined && (
+        <time>{t(s.stale ? "wall.stopped" : "wall.since", { time: since(s.since, now) })}</time>
+      )}
+      {s.reason && <span title={s.detail}>{reasonText(t, s.reason)}</span>}
+      {retry > 1 && <small>{t("wall.retry", { seconds: retry })}</small>}
+    </div>
+  );
+}
+
+function Figures({ p, view, fps }: { p: TileProps; view: SlotView; fps: number }) {
+  const { t } = useTexts();
+  const stats = useStats(p.transport, p.slot, true);
+  const known = view.profile ? p.camera?.profiles?.[view.profile] : undefined;
+  const width = stats?.width ?? known?.width;
+  const height = stats?.height ?? known?.height;
+  const kbps = view.report?.kbps ?? stats?.kbps ?? known?.kbps;
+  const parts = [
+    view.profile && t(`wall.${view.profile}`),
+    stats?.codec ?? known?.codec,
+    width && height && `${width}×${height}`,
+    `${fps.toFixed(0)} fps`,
+    kbps !== undefined && `${Math.round(kbps)} kbps`,
+    stats?.lost ? t("wall.lost", { n: stats.lost }) : undefined,
+    stats?.dropped ? t("wall.dropped", { n: stats.dropped }) : undefined,
+  ];
+  return <span className="figures">{parts.filter(Boolean).join(" · ")}</span>;
+}
+
+function ageText(s: TileState): string | undefined {
+  if (s.badge !== "live" && s.badge !== "delayed") return undefined;
+  if (s.ageMs === undefined) return undefined;
+  return `${s.measured ? "" : "≥"}${length(s.ageMs)}`;
+}
+
+export const Tile = memo(function Tile(p: TileProps) {
+  const { slot, camera, transport } = p;
+  const { t } = useTexts();
+  const box = useRef<HTMLElement>(null);
+  const video = useRef<HTMLVideoElement>(null);
+  const last = useRef<TileState | undefined>(undefined);
+  const [hover, setHover] = useState(false);
+  const now = useHalfSecond();
+  const view = useSlot(transport, slot);
+  const meter = useMeter(video, view.stream, view.epoch);
+  useShow(p, box);
+
+  const frames = meter.read(now);
+  const assigned = p.assigned !== null;
+  let s = deriveTile({ camera, assigned, loaded: p.loaded, view, frames, now, reachable: p.reachable });
+  // A page just shown again has not been given frames yet: that is no freeze.
+  const back = visibleSince();
+  if ((back === 0 || now - back < graceMs) && last.current && s.stale) s = last.current;
+  last.current = s;
+  const moving = s.badge === "live" || s.badge === "delayed";
+  useNudge(p, moving);
+
+  const name = camera?.name ?? p.assigned ?? "";
+  const snapshot = async () => {
+    const at = (frames.lastAt ?? now) - (frames.ageMs ?? 0) + p.offset;
+    const caption = { title: `${name}  ${p.unit}`, time: stamp(at), note: p.me.name };
+    const v = video.current;
+    const good = v && !s.veil && (await saveSnapshot(v, caption, fileName(p.assigned ?? "", stamp(at), "png")));
+    if (!good) toast("info", t("wall.noPicture"));
+  };
+  const drag = (e: DragEvent) => e.dataTransfer.setData("text/skein-tile", String(slot));
+  const over = (e: DragEvent) => e.preventDefault();
+  const drop = (e: DragEvent) => {
+    e.preventDefault();
+    p.onDrop(slot, e.dataTransfer);
+  };
+  const press = () => (assigned ? p.onOpen(slot) : p.onTarget(slot));
+  const classes = ["tile", `t-${s.badge}`, s.stale && "stale", s.veil && "veiled", p.target && "target", p.focused && "focused"];
+  return (
+    <section
+      ref={box}
+      className={classes.filter(Boolean).join(" ")}
+      data-testid={`tile-${slot}`}
+      data-camera={p.assigned ?? ""}
+      data-state={s.badge}
+      data-transport={transport?.kind}
+      aria-label={`${t("wall.tile", { n: slot + 1 })}${assigned ? `: ${name}, ${t(`state.${s.badge}`)}` : ""}`}
+      draggable={assigned && !p.focused}
+      onDragStart={drag}
+      onDragOver={over}
+      onDrop={drop}
+      onPointerEnter={() => setHover(true)}
+      onPointerLeave={() => setHover(false)}
+    >
+      <video ref={video} data-testid="tile-video" muted playsInline autoPlay disablePictureInPicture aria-hidden="true" />
+      {assigned && <Watermark me={p.me} now={now + p.offset} />}
+      <button
+        type="button"
+        className="press"
+        onClick={press}
+        aria-label={assigned ? `${t("wall.enlarge")}: ${name}` : t("wall.empty")}
+        data-testid={`tile-open-${slot}`}
+      />
+      {assigned ? (
+        <>
+          <header>
+            <b title={p.assigned ?? ""}>{name}</b>
+            <span className="where">{p.unit}</span>
+            <span data-testid="tile-state" title={s.measured ? undefined : t("wall.atLeast")}>
+              <Badge state={s.badge} note={ageText(s)} />
+            </span>
+          </header>
+          <Notice s={s} view={view} now={now} />
+          {view.fallback && moving && <div className="fallback">{reasonText(t, view.fallback)}</div>}
+          <footer>
+            {(hover || p.focused) && moving && <Figures p={p} view={view} fps={frames.fps} />}
+            <span className="acts">
+              <Act icon="shot" label={t("wall.snapshot")} onClick={() => void snapshot()} />
+              {!p.focused && <Act icon="target" label={t("wall.target")} onClick={() => p.onTarget(slot)} />}
+              {!p.focused && <Act icon="close" label={t("wall.clear")} onClick={() => p.onClear(slot)} />}
+            </span>
+          </footer>
+        </>
+      ) : (
+        <div className="hollow">
+          <i>{slot + 1}</i>
+          {t("wall.empty")}
+        </div>
+      )}
+      {p.focused && <time className="wallclock">{clock(now + p.offset)}</time>}
+    </section>
+  );
+});
+
+function Act({ icon, label, onClick }: { icon: "shot" | "target" | "close"; label: string; onClick(): void }) {
+  return (
+    <button type="button" className="act" aria-label={label} title={label} onClick={onClick}>
+      <Icon name={icon} size={15} />
+    </button>
+  );
+}

@@ -1,0 +1,176 @@
+import { type KeyboardEvent, memo, useMemo, useRef, useState } from "react";
+import type { Snapshot } from "../api/cameras";
+import { useTexts } from "../i18n";
+import { listed } from "../live/tile";
+import { Dot } from "../ui/badge";
+import { Icon } from "../ui/icons";
+import { type Row, rows } from "./tree";
+
+const rowHeight = 28;
+const spare = 12;
+
+interface Props {
+  snapshot: Snapshot;
+  shown: ReadonlySet<string>;
+  onPick(camera: string): void;
+  onHide(): void;
+}
+
+/** The district as a tree. Only the rows in sight are in the document, so thousands of cameras cost nothing. */
+export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onHide }: Props) {
+  const { t } = useTexts();
+  const { units, cameras, reachable, loaded } = snapshot;
+  const [search, setSearch] = useState("");
+  const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
+  const [cursor, setCursor] = useState(0);
+  const [top, setTop] = useState(0);
+  const box = useRef<HTMLDivElement>(null);
+  const list = useMemo(
+    () =>
+      rows({
+        units,
+        cameras: cameras.values(),
+        closed,
+        search: search.trim().toLowerCase(),
+        stateOf: (c) => listed(c, reachable),
+      }),
+    [units, cameras, closed, search, reachable],
+  );
+  const fold = (id: string, open?: boolean) => {
+    const next = new Set(closed);
+    if (open ?? next.has(id)) next.delete(id);
+    else next.add(id);
+    setClosed(next);
+  };
+  const act = (row: Row | undefined) => {
+    if (row?.kind === "unit") fold(row.id);
+    if (row?.kind === "camera") onPick(row.id);
+  };
+  const move = (to: number) => {
+    const next = Math.max(0, Math.min(list.length - 1, to));
+    setCursor(next);
+    const element = box.current;
+    if (!element) return;
+    const y = next * rowHeight;
+    if (y < element.scrollTop) element.scrollTop = y;
+    if (y + rowHeight > element.scrollTop + element.clientHeight) element.scrollTop = y + rowHeight - element.clientHeight;
+  };
+  const keys = (e: KeyboardEvent) => {
+    const row = list[cursor];
+    const steps: Record<string, () => void> = {
+      ArrowDown: () => move(cursor + 1),
+      ArrowUp: () => move(cursor - 1),
+      Home: () => move(0),
+      End: () => move(list.length - 1),
+      ArrowRight: () => row?.kind === "unit" && fold(row.id, true),
+      ArrowLeft: () => row?.kind === "unit" && fold(row.id, false),
+      Enter: () => act(row),
+      " ": () => act(row),
+    };
+    const step = steps[e.key];
+    if (!step) return;
+    e.preventDefault();
+    step();
+  };
+  const first = Math.max(0, Math.floor(top / rowHeight) - spare);
+  const count = Math.ceil((box.current?.clientHeight ?? 900) / rowHeight) + 2 * spare;
+  return (
+    <aside className="tree" aria-label={t("wall.tree")}>
+      <div className="tree-head">
+        <label className="search">
+          <Icon name="search" size={14} />
+          <input
+            type="search"
+            value={search}
+            placeholder={t("wall.search")}
+            aria-label={t("wall.search")}
+            onChange={(e) => setSearch(e.target.value)}
+            data-testid="tree-search"
+          />
+        </label>
+        <button type="button" className="quiet icon" onClick={onHide} aria-label={t("wall.hideTree")} title={t("wall.hideTree")}>
+          <Icon name="back" />
+        </button>
+      </div>
+      <div
+        ref={box}
+        className="tree-rows"
+        role="tree"
+        tabIndex={0}
+        aria-label={t("wall.tree")}
+        aria-activedescendant={list[cursor] ? `row-${list[cursor].kind}-${list[cursor].id}` : undefined}
+        onKeyDown={keys}
+        onScroll={(e) => setTop(e.currentTarget.scrollTop)}
+      >
+        <div role="none" style={{ height: list.length * rowHeight }}>
+          {list.slice(first, first + count).map((row, i) => (
+            <TreeRow
+              key={`${row.kind}-${row.id}`}
+              row={row}
+              y={(first + i) * rowHeight}
+              cursor={first + i === cursor}
+              shown={row.kind === "camera" && shown.has(row.id)}
+              state={row.kind === "camera" ? listed(row.camera, reachable) : "unknown"}
+              onAct={() => {
+                setCursor(first + i);
+                act(row);
+              }}
+            />
+          ))}
+        </div>
+        {list.length === 0 && <p className="none">{loaded ? t("wall.none") : t("wall.loading")}</p>}
+      </div>
+    </aside>
+  );
+});
+
+interface RowProps {
+  row: Row;
+  y: number;
+  cursor: boolean;
+  shown: boolean;
+  state: ReturnType<typeof listed>;
+  onAct(): void;
+}
+
+function TreeRow({ row, y, cursor, shown, state, onAct }: RowProps) {
+  const { t } = useTexts();
+  const common = {
+    id: `row-${row.kind}-${row.id}`,
+    role: "treeitem",
+    tabIndex: -1,
+    "aria-level": row.depth + 1,
+    "aria-selected": shown,
+    style: { top: y, paddingLeft: 8 + row.depth * 13 },
+    onClick: onAct,
+  };
+  if (row.kind === "unit") {
+    const { live, total } = row.counts;
+    return (
+      // biome-ignore lint/a11y/useKeyWithClickEvents: the tree around it has the keys
+      <div {...common} className={`row unit ${row.unit.tier} ${cursor ? "cursor" : ""}`} aria-expanded={row.open}>
+        <Icon name={row.open ? "down" : "open"} size={11} />
+        <b>{row.unit.name}</b>
+        <span className={live < total ? "part" : ""} title={t("wall.watching", { live, total })}>
+          {live}/{total}
+        </span>
+      </div>
+    );
+  }
+  const { camera } = row;
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the tree around it has the keys
+    <div
+      {...common}
+      className={`row camera ${cursor ? "cursor" : ""} ${shown ? "shown" : ""}`}
+      draggable
+      onDragStart={(e) => e.dataTransfer.setData("text/skein-camera", camera.id)}
+      title={`${camera.name} (${camera.id}) · ${t(`state.${state}`)}`}
+      data-testid={`tree-camera-${camera.id}`}
+    >
+      <Dot state={state} />
+      <Icon name={camera.kind === "terminal" ? "terminal" : "camera"} size={13} />
+      <span>{camera.name}</span>
+    </div>
+  );
+}

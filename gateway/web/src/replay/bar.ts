@@ -1,0 +1,107 @@
+/** The arithmetic of the coverage bar and of playing a range with holes. Times are epoch ms. */
+import type { Coverage } from "../api/types";
+import { parse } from "../lib/time";
+
+export interface Range {
+  from: number;
+  to: number;
+}
+
+export interface Hole extends Range {
+  cause: string;
+}
+
+export interface Footage {
+  spans: Range[];
+  gaps: Hole[];
+}
+
+/** One camera's coverage, without malformed entries, in order. */
+export function footage(c: Coverage, camera: string): Footage {
+  const own = c.cameras?.find((x) => x.camera === camera);
+  const range = (s: { from: string; to: string }): Range => ({ from: parse(s.from) ?? 0, to: parse(s.to) ?? 0 });
+  const whole = (r: Range) => r.from > 0 && r.to > r.from;
+  const order = (a: Range, b: Range) => a.from - b.from;
+  return {
+    spans: (own?.spans ?? []).map(range).filter(whole).sort(order),
+    gaps: (own?.gaps ?? [])
+      .map((g) => ({ ...range(g), cause: g.cause || "unknown" }))
+      .filter(whole)
+      .sort(order),
+  };
+}
+
+export interface Piece {
+  /** Share of the bar, 0 to 1. */
+  left: number;
+  width: number;
+  /** Absent: recorded. */
+  cause?: string;
+  from: number;
+  to: number;
+}
+
+/** Pieces of the bar inside a window, clipped to it. What is in neither list stays empty: nothing is known there. */
+export function pieces(f: Footage, w: Range): Piece[] {
+  const all = w.to - w.from;
+  if (all <= 0) return [];
+  const place = (r: Range, cause?: string): Piece[] => {
+    const from = Math.max(r.from, w.from);
+    const to = Math.min(r.to, w.to);
+    return to > from ? [{ left: (from - w.from) / all, width: (to - from) / all, cause, from, to }] : [];
+  };
+  return [...f.spans.flatMap((s) => place(s)), ...f.gaps.flatMap((g) => place(g, g.cause))];
+}
+
+/** The parts of a range that were recorded. */
+export function recorded(f: Footage, r: Range): Range[] {
+  return f.spans
+    .map((s) => ({ from: Math.max(s.from, r.from), to: Math.min(s.to, r.to) }))
+    .filter((s) => s.to > s.from);
+}
+
+export const total = (parts: readonly Range[]) => parts.reduce((sum, p) => sum + p.to - p.from, 0);
+
+/** The newest `ms` of footage: the range ends where recording ends, not now. Undefined without footage. */
+export function newest(f: Footage, ms: number): Range | undefined {
+  const to = f.spans.reduce((end, s) => Math.max(end, s.to), 0);
+  return to > 0 ? { from: to - ms, to } : undefined;
+}
+
+/**
+ * The wall-clock time of a position in a clip. A clip either keeps its holes (as long as the range) or leaves them out
+ * (as long as what was recorded): its duration tells which.
+ */
+export function wallTime(f: Footage, r: Range, position: number, duration: number): number {
+  const parts = recorded(f, r);
+  const withHoles = Math.abs(duration * 1000 - (r.to - r.from)) <= Math.abs(duration * 1000 - total(parts));
+  let rest = position * 1000;
+  if (withHoles || parts.length === 0) return r.from + rest;
+  for (const p of parts) {
+    if (rest <= p.to - p.from) return p.from + rest;
+    rest -= p.to - p.from;
+  }
+  return parts.at(-1)?.to ?? r.to;
+}
+
+/** The position in a clip of a wall-clock time: the reverse of wallTime, to the next recorded moment. */
+export function position(f: Footage, r: Range, at: number, duration: number): number {
+  const parts = recorded(f, r);
+  const withHoles = Math.abs(duration * 1000 - (r.to - r.from)) <= Math.abs(duration * 1000 - total(parts));
+  if (withHoles || parts.length === 0) return Math.max(0, at - r.from) / 1000;
+  let before = 0;
+  for (const p of parts) {
+    if (at <= p.to) return (before + Math.max(0, at - p.from)) / 1000;
+    before += p.to - p.from;
+  }
+  return before / 1000;
+}
+
+/** Round times inside a window for its scale, at most `n` of them, first and last kept clear of the edges. */
+export function ticks(w: Range, n = 6): number[] {
+  const steps = [10, 30, 60, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600].map((s) => s * 1000);
+  const step = steps.find((s) => (w.to - w.from) / s <= n) ?? 43_200_000;
+  const out: number[] = [];
+  for (let t = Math.ceil(w.from / step) * step; t < w.to; t += step) out.push(t);
+  return out;
+}
