@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/goccy/go-yaml"
+
 	"skein/bench/sim"
 	"skein/config/district"
 	"skein/edge/media"
@@ -153,4 +155,13 @@ func place(t town, i int, spread float64) *district.Location {
 	a := float64(i+1) * 2.399963
 	round := func(v float64) float64 { return math.Round(v*1e6) / 1e6 }
 	return &district.Location{Lat: round(t.lat + r*math.Sin(a)), Lon: round(t.lon + r*math.Cos(a))}
+}
+
+// YAML returns the inventory as a configuration file's text.
+func (m Model) YAML() ([]byte, error) {
+	out, err := yaml.Marshal(&m.Inventory)
+	if err != nil {
+		return nil, fmt.Errorf("inventory of the model: %w", err)
+	}
+	return out, nil
 }

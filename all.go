@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"skein/config"
+	"skein/config/district"
+	"skein/edge"
+	"skein/edge/spool"
+	"skein/gateway"
+	"skein/recorder/segment"
+)
+
+// allCommand runs edge, recorder and gateway in one process, joined by an in-process hub.
+type allCommand struct{ withConfig }
+
+// Run runs all roles until interrupted.
+func (c allCommand) Run(ctx context.Context) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	return runAll(ctx, cfg, nil)
+}
+
+// runAll runs all roles. started, if not nil, is told when everything is up.
+func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gateway)) error {
+	p := newProcess(ctx, cfg)
+	inv := newInventory(p)
+	rec, err := openRecorder(p, inv)
+	if err != nil {
+		return err
+	}
+	defer rec.close()
+	e, err := openEdge(p, rec.role)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	inv.watch(e.role.Apply)
+	gw, err := gateway.New(gateway.Config{
+		DataDir: cfg.DataDir, WebRTC: cfg.WebRTC, RTSP: cfg.RTSP, Access: cfg.Access,
+	}, gateway.Deps{
+		Inventory: inv.current, Local: e.role, Archive: rec.role.Reader(), Ingest: rec.role.Handler(), Ready: p.readiness(rec.ready),
+		Metrics: p.reg, Registry: p.reg, Log: p.log.With("role", "gateway"), Version: version,
+	})
+	if err != nil {
+		return err
+	}
+	l, err := p.listen()
+	if err != nil {
+		return err
+	}
+	rec.start(p)
+	p.task("spool", e.spool.Run)
+	p.task("edge", e.role.Run)
+	p.task("inventory", inv.run)
+	p.task("gateway", gw.Run)
+	p.serve("http", l, gw.Handler())
+	announce(p, gw)
+	if started != nil {
+		started(gw)
+	}
+	return p.wait()
+}
+
+// announce prints the password of a first start, once, and where to look.
+func announce(p *process, gw *gateway.Gateway) {
+	if pw := gw.FirstPassword(); pw != "" {
+		fmt.Printf("\nFirst start: log in as \"admin\" with the password\n\n    %s\n\nIt is shown only this once.\n\n", pw)
+	}
+	scheme := "http"
+	if p.cfg.TLS.Cert != "" || p.cfg.TLS.SelfSigned {
+		scheme = "https"
+	}
+	p.log.Info("console", "url", scheme+"://"+p.cfg.Listen)
+}
+
+// edgeRole is an edge with its spool.
+type edgeRole struct {
+	role  *edge.Edge
+	spool *spool.Spool
+	close func()
+}
+
+// openEdge builds the edge role; segments go to shipper.
+func openEdge(p *process, shipper spool.Shipper) (*edgeRole, error) {
+	log := p.log.With("role", "edge")
+	r := &edgeRole{}
+	var role atomic.Pointer[edge.Edge] // the spool asks the edge for causes of gaps, the edge records into the spool
+	sp, err := spool.Open(p.cfg.Spool, spool.Deps{
+		Shipper: shipper, Log: log, Registry: p.reg, GapCause: func(camera string) segment.Cause {
+			if e := role.Load(); e != nil {
+				return e.GapCause(camera)
+			}
+			return segment.CauseEdgeDown
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.spool = sp
+	r.close = func() {
+		if err := sp.Close(); err != nil {
+			log.Error("close the spool", "error", err)
+		}
+	}
+	r.role, err = edge.New(p.cfg.Pull, edge.Deps{Spool: sp, Log: log, Registry: p.reg})
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	role.Store(r.role)
+	return r, nil
+}
+
+// sources returns the cameras and terminals that belong to this node: those that name it or name no edge.
+func sources(inv *district.Inventory, node string) []district.Camera {
+	var out []district.Camera
+	for _, c := range inv.Sources() {
+		if c.Edge == "" || c.Edge == node {
+			out = append(out, c)
+		}
+	}
+	return out
+}

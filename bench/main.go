@@ -1,0 +1,78 @@
+// Command bench measures what Skein promises, side by side with a peer if one is given by URL, and prints a table.
+//
+// Every figure of a run comes from the same machine at the same time; the ratios are what counts, not the absolute
+// numbers. CPU and memory are the system's accounting of the measured process, kernel time included.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the command line.
+type options struct {
+	skein    string
+	only     string
+	duration time.Duration
+	cameras  int
+	bitrate  int
+	viewers  string
+	whep     string
+	pid      int
+	token    string
+	out      string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.skein, "skein", "bin/skein", "the binary to measure")
+	flag.StringVar(&o.only, "only", "ingest,viewers,clips,demo", "which measurements, comma-separated")
+	flag.DurationVar(&o.duration, "duration", 20*time.Second, "length of each measurement")
+	flag.IntVar(&o.cameras, "cameras", 16, "simulated cameras")
+	flag.IntVar(&o.bitrate, "bitrate", 4_000_000, "bits per second of each camera")
+	flag.StringVar(&o.viewers, "viewers", "16,64", "WHEP viewers, comma-separated")
+	flag.StringVar(&o.whep, "whep", "", "measure a peer instead: its WHEP URL with %s for the camera's name (cam0, cam1, ...)")
+	flag.IntVar(&o.pid, "pid", 0, "process of the peer, for its CPU and memory")
+	flag.StringVar(&o.token, "token", "", "bearer token for the peer")
+	flag.StringVar(&o.out, "out", "", "also append the table to this file")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	t := newTable()
+	wanted := strings.Split(o.only, ",")
+	if o.whep != "" {
+		if err := viewersOfPeer(ctx, o, t); err != nil {
+			return err
+		}
+		return t.print(o.out)
+	}
+	for _, step := range []struct {
+		name string
+		f    func(context.Context, options, *table) error
+	}{
+		{"ingest", benchIngest}, {"viewers", benchViewers}, {"clips", benchClips}, {"demo", benchDemo},
+	} {
+		if !slices.Contains(wanted, step.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s ...\n", step.name)
+		if err := step.f(ctx, o, t); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return t.print(o.out)
+}

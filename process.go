@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"skein/config"
+)
+
+// drainTimeout bounds how long a stopping process lets requests finish.
+const drainTimeout = 10 * time.Second
+
+// process is what every role needs from its process: a log, a registry of metrics, readiness, and tasks that end
+// together.
+type process struct {
+	cfg   *config.Config
+	log   *slog.Logger
+	reg   *prometheus.Registry
+	ready atomic.Bool
+
+	group *errgroup.Group
+	ctx   context.Context
+}
+
+func newProcess(ctx context.Context, cfg *config.Config) *process {
+	p := &process{cfg: cfg, log: newLogger(cfg.Log), reg: prometheus.NewRegistry()}
+	p.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.group, p.ctx = errgroup.WithContext(ctx)
+	return p
+}
+
+func newLogger(c config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+// task runs f until the process ends; a failing task ends the process and is named.
+func (p *process) task(name string, f func(context.Context) error) {
+	p.group.Go(func() error {
+		err := f(p.ctx)
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// wait blocks until every task has ended. SIGTERM is no error.
+func (p *process) wait() error {
+	if p.cfg.Metrics.Listen != "" {
+		l, err := net.Listen("tcp", p.cfg.Metrics.Listen)
+		if err != nil {
+			return fmt.Errorf("metrics.listen: %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", p.metrics())
+		p.serve("metrics", l, mux)
+	}
+	p.ready.Store(true)
+	p.log.Info("skein is up", "version", version)
+	err := p.group.Wait()
+	p.log.Info("skein has stopped", "error", err)
+	return err
+}
+
+func (p *process) metrics() http.Handler {
+	return promhttp.HandlerFor(p.reg, promhttp.HandlerOpts{Registry: p.reg})
+}
+
+// listen opens the process's HTTP address, with TLS if configured.
+func (p *process) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", p.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	t, err := serverTLS(p.cfg)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if t != nil {
+		l = tls.NewListener(l, t)
+	}
+	return l, nil
+}
+
+// serve answers HTTP on l until the process ends; then it lets requests finish for a while.
+func (p *process) serve(name string, l net.Listener, h http.Handler) {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+	}
+	p.task(name, func(ctx context.Context) error {
+		failed := make(chan error, 1)
+		go func() { failed <- srv.Serve(l) }()
+		select {
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+		}
+		p.ready.Store(false)
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		if err := srv.Shutdown(drain); err != nil {
+			_ = srv.Close() // requests that do not end are cut off
+		}
+		<-failed
+		return nil
+	})
+}
+
+// readiness reports why the process is not ready: it is not up yet, it stops, or a part says so.
+func (p *process) readiness(parts ...func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if !p.ready.Load() {
+			return errors.New("starting or stopping")
+		}
+		for _, ready := range parts {
+			if err := ready(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+
+	"skein/config"
+	"skein/config/district"
+	"skein/config/secret"
+	"skein/edge"
+	"skein/edge/link"
+	"skein/edge/media"
+	"skein/edge/spool"
+	"skein/gateway"
+)
+
+// edgeCommand runs the edge role alone: it dials the gateway's link and ships to the recorder.
+type edgeCommand struct{ withConfig }
+
+// Run runs the role until interrupted.
+func (c edgeCommand) Run(ctx context.Context) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	if cfg.Link.Gateway == "" || len(cfg.Recorder.URLs) == 0 {
+		return fmt.Errorf("%s: the edge role needs link (gateway, node, token) and recorder (urls, token)", c.Config)
+	}
+	p := newProcess(ctx, cfg)
+	e, err := openEdge(p, &spool.HTTPShipper{URLs: cfg.Recorder.URLs, Token: cfg.Recorder.Token.Reveal()})
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	client, pub, err := newLink(p, e.role)
+	if err != nil {
+		return err
+	}
+	inv := newInventory(p)
+	inv.watch(e.role.Apply)
+	inv.apply = append(inv.apply, func([]district.Camera) { client.OfferChanged() })
+	p.task("spool", e.spool.Run)
+	p.task("edge", e.role.Run)
+	p.task("inventory", inv.run)
+	p.task("publisher", pub.Run)
+	p.task("link", client.Run)
+	return p.probes()
+}
+
+// newLink builds the edge's end of the control link and what publishes for it.
+func newLink(p *process, role *edge.Edge) (*link.Client, *edge.Publisher, error) {
+	log := p.log.With("role", "edge")
+	pub := edge.NewPublisher(role, log)
+	client, err := link.NewClient(link.ClientOptions{
+		URL: p.cfg.Link.Gateway, Node: p.cfg.Link.Node, Token: p.cfg.Link.Token, Software: version,
+		Offer: func() []link.Camera { return offer(role) }, Statuses: role, Publisher: pub, Logger: log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	pub.OnFailure(client.Failed)
+	return client, pub, nil
+}
+
+// offer lists the edge's cameras for the gateway: ids and profiles, no addresses.
+func offer(role *edge.Edge) []link.Camera {
+	var out []link.Camera
+	for _, c := range role.Cameras() {
+		cam := link.Camera{ID: c.ID}
+		for _, p := range []media.Profile{media.Main, media.Sub} {
+			if _, ok := c.Profiles[string(p)]; ok {
+				cam.Profiles = append(cam.Profiles, p)
+			}
+		}
+		out = append(out, cam)
+	}
+	return out
+}
+
+// gatewayCommand runs the gateway role alone: cameras come over links, footage from recorders.
+type gatewayCommand struct{ withConfig }
+
+// Run runs the role until interrupted.
+func (c gatewayCommand) Run(ctx context.Context) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	p := newProcess(ctx, cfg)
+	archive, err := archiveProxy(cfg)
+	if err != nil {
+		return err
+	}
+	inv := newInventory(p)
+	gw, err := gateway.New(gateway.Config{
+		DataDir: cfg.DataDir, WebRTC: cfg.WebRTC, RTSP: cfg.RTSP, Access: cfg.Access,
+	}, gateway.Deps{
+		Inventory: inv.current, Archive: archive, Ready: p.readiness(), Metrics: p.reg, Registry: p.reg,
+		Log: p.log.With("role", "gateway"), Version: version,
+	})
+	if err != nil {
+		return err
+	}
+	l, err := p.listen()
+	if err != nil {
+		return err
+	}
+	p.task("inventory", inv.run)
+	p.task("gateway", gw.Run)
+	p.serve("http", l, gw.Handler())
+	announce(p, gw)
+	return p.wait()
+}
+
+// archiveProxy hands archive requests to the first recorder that answers, with the node's token; nil without recorders.
+func archiveProxy(cfg *config.Config) (http.Handler, error) {
+	if len(cfg.Recorder.URLs) == 0 {
+		return nil, nil
+	}
+	target, err := url.Parse(cfg.Recorder.URLs[0])
+	if err != nil {
+		return nil, errors.New("recorder.urls[0]: malformed URL")
+	}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Header.Del("Cookie")
+			r.Out.Header.Set("Authorization", "Bearer "+cfg.Recorder.Token.Reveal())
+		},
+		FlushInterval: -1, // clips are streamed while they are built
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.Header().Set("Retry-After", "5")
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = w.Write([]byte(`{"title":"Bad Gateway","status":502,"detail":"the recorder does not answer"}`))
+		},
+	}, nil
+}
+
+// recorderCommand runs the recorder role alone.
+type recorderCommand struct{ withConfig }
+
+// Run runs the role until interrupted.
+func (c recorderCommand) Run(ctx context.Context) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	if len(cfg.Access.Nodes) == 0 {
+		return fmt.Errorf("%s: the recorder role needs access.nodes: nobody could ship to it", c.Config)
+	}
+	p := newProcess(ctx, cfg)
+	inv := newInventory(p)
+	rec, err := openRecorder(p, inv)
+	if err != nil {
+		return err
+	}
+	defer rec.close()
+	l, err := p.listen()
+	if err != nil {
+		return err
+	}
+	rec.start(p)
+	p.task("inventory", inv.run)
+	p.serve("http", l, rec.role.Handler())
+	return p.wait()
+}
+
+// probes serves /healthz and /readyz on the process's address, for roles without an HTTP surface of their own.
+func (p *process) probes() error {
+	l, err := p.listen()
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	health(mux, p.readiness())
+	p.serve("http", l, mux)
+	return p.wait()
+}
+
+func health(mux *http.ServeMux, ready func(context.Context) error) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+}
+
+// nodeTokens reports whether a token is that of a configured node, comparing in constant time.
+func nodeTokens(cfg *config.Config) func(token string) bool {
+	var sums [][32]byte
+	for _, n := range cfg.Access.Nodes {
+		sums = append(sums, sum(n.Token))
+	}
+	return func(token string) bool {
+		got := sha256.Sum256([]byte(token))
+		match := 0
+		for _, s := range sums {
+			match |= subtle.ConstantTimeCompare(s[:], got[:])
+		}
+		return match == 1 && token != ""
+	}
+}
+
+func sum(s secret.String) [32]byte { return sha256.Sum256([]byte(s.Reveal())) }
