@@ -18,8 +18,9 @@ import (
 type camera struct {
 	id, dir string
 
-	commitMu sync.Mutex // held while committing or changing manifests; guards chain
+	commitMu sync.Mutex // held while committing or changing manifests; guards the fields below
 	chain    chain
+	gone     map[uint64]bool // segments dropped or set aside by this process
 
 	mu        sync.Mutex // guards the fields below
 	recording bool

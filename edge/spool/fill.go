@@ -144,18 +144,37 @@ func (s *Spool) drop(e entry, cause segment.Cause) error {
 	if err != nil {
 		return err
 	}
+	s.typeGap(c, m, cause)
+	s.release(c, e.seq, e.bytes)
+	return nil
+}
+
+// typeGap notes that the archive will not get the segment of m: in the manifest of the next one, if that still is here,
+// or of the next to be sealed. c.commitMu is held.
+func (s *Spool) typeGap(c *camera, m segment.Manifest, cause segment.Cause) {
 	from := m.Start
 	if m.Gap != nil {
 		from = m.Gap.From
 	}
-	if c.chain.seq == e.seq {
-		c.chain.end, c.chain.lost = from, cause
-	} else if err := s.amend(c, e.seq+1, from, cause); err != nil {
-		s.log.Error("gap of a dropped segment could not be typed in the next one", "camera", c.id, "seq", e.seq,
-			"from", m.Start, "to", m.End(), "cause", cause, "err", err)
+	if c.gone == nil {
+		c.gone = map[uint64]bool{}
 	}
-	s.release(c, e.seq, e.bytes)
-	return nil
+	c.gone[m.Seq] = true
+	next := m.Seq + 1
+	for next <= c.chain.seq && c.gone[next] {
+		next++
+	}
+	if next > c.chain.seq {
+		if from.Before(c.chain.end) {
+			c.chain.end = from
+		}
+		c.chain.lost = cause
+		return
+	}
+	if err := s.amend(c, next, from, cause); err != nil {
+		s.log.Error("footage is lost, and its gap could not be typed in the next segment", "camera", c.id,
+			"seq", m.Seq, "from", m.Start, "to", m.End(), "cause", cause, "err", err)
+	}
 }
 
 // amend types the gap before a segment that still is in the spool.
@@ -164,6 +183,9 @@ func (s *Spool) amend(c *camera, seq uint64, from time.Time, cause segment.Cause
 	m, err := readManifest(c.id, path)
 	if err != nil {
 		return err
+	}
+	if m.Gap != nil && m.Gap.From.Before(from) {
+		from = m.Gap.From
 	}
 	m.Gap = &segment.Gap{Range: segment.Range{From: from, To: m.Start}, Cause: cause}
 	data, err := json.Marshal(m)
@@ -181,16 +203,7 @@ func (s *Spool) setAsideSegment(e entry, why error) {
 	defer s.queue.done(e)
 	m, err := readManifest(c.id, c.path(e.seq, manifestSuffix))
 	if err == nil {
-		from := m.Start
-		if m.Gap != nil {
-			from = m.Gap.From
-		}
-		if c.chain.seq == e.seq {
-			c.chain.end, c.chain.lost = from, segment.CauseStoreRefused
-		} else if err := s.amend(c, e.seq+1, from, segment.CauseStoreRefused); err != nil {
-			s.log.Error("gap of a broken segment could not be typed in the next one", "camera", c.id, "seq", e.seq,
-				"err", err)
-		}
+		s.typeGap(c, m, segment.CauseStoreRefused)
 	}
 	if err := s.setAside(c, c.path(e.seq, mediaSuffix), why); err != nil {
 		s.log.Error("broken segment stays where it is", "err", fmt.Errorf("camera %s: %w", c.id, err))

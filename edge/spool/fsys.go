@@ -22,7 +22,7 @@ type file interface {
 // fsys is the seam through which every change of the disk goes, so that tests can make it fail.
 type fsys struct {
 	create  func(path string) (file, error) // exclusive
-	reopen  func(path string) (file, error) // for writing, without truncation
+	reopen  func(path string) (file, error) // for appending
 	syncDir func(path string) error
 	rename  func(from, to string) error
 	remove  func(path string) error
@@ -40,7 +40,7 @@ func osFS() fsys {
 		create: func(path string) (file, error) {
 			return openFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND)
 		},
-		reopen:  func(path string) (file, error) { return openFile(path, os.O_WRONLY) },
+		reopen:  func(path string) (file, error) { return openFile(path, os.O_WRONLY|os.O_APPEND) },
 		syncDir: syncDir,
 		rename:  os.Rename,
 		remove: func(path string) error {

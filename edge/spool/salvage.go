@@ -3,6 +3,7 @@ package spool
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -43,12 +44,16 @@ func (s *Spool) salvage(c *camera, path string, p part, how salvage) (m segment.
 	if how.limit >= 0 {
 		size = min(size, how.limit)
 	}
-	x, end, err := fmp4.Scan(r, size)
+	x, _, err := fmp4.Scan(r, size)
 	if errors.Is(err, fmp4.ErrNotSegment) || (err == nil && len(x.Fragments) == 0) {
 		return m, false, s.setAsideTorn(c, path, r, st.Size())
 	}
 	if err != nil {
 		return m, false, s.setAside(c, path, err)
+	}
+	end := dropHollow(r, x)
+	if end == 0 {
+		return m, false, s.setAsideTorn(c, path, r, st.Size())
 	}
 	var trailer []byte
 	if how.trailer {
@@ -69,6 +74,68 @@ func (s *Spool) salvage(c *camera, path string, p part, how salvage) (m segment.
 	}
 	h.Sum(m.SHA256[:0])
 	return m, true, s.writeSealed(c, &m, path, p.cause)
+}
+
+// What a power cut may leave in a file beyond its last commit: whole pages that were allotted, but never written.
+const (
+	pageSize       = 4096
+	hollowSuspects = 8 // fragments at the end that are looked into; more are never uncommitted
+	hollowZeros    = 8 // zeros up to the end of a fragment that no camera sends
+)
+
+// dropHollow cuts x before the first fragment at its end that was not written whole, which Scan does not see. It
+// returns the offset after the last fragment that is left, 0 if there is none.
+func dropHollow(r io.ReaderAt, x *fmp4.Index) int64 {
+	for i := max(0, len(x.Fragments)-hollowSuspects); i < len(x.Fragments); i++ {
+		if !written(r, x, x.Fragments[i]) {
+			x.Fragments = x.Fragments[:i]
+		}
+	}
+	if len(x.Fragments) == 0 {
+		return 0
+	}
+	f := x.Fragments[len(x.Fragments)-1]
+	return f.Offset + f.Size
+}
+
+// written reports whether the NAL units of the fragment's video add up to their samples, and the fragment does not end
+// in a page of zeros.
+func written(r io.ReaderAt, x *fmp4.Index, f fmp4.FragmentIndex) bool {
+	end := f.Offset + f.Size
+	tail := make([]byte, end-max(f.Offset, (end-1)/pageSize*pageSize))
+	if _, err := r.ReadAt(tail, end-int64(len(tail))); err != nil {
+		return false
+	}
+	if len(tail) >= hollowZeros && len(bytes.Trim(tail, "\x00")) == 0 {
+		return false
+	}
+	for _, run := range f.Runs {
+		if c := x.Tracks[run.Track].Codec; c != media.H264 && c != media.H265 {
+			continue
+		}
+		at := run.Offset
+		for _, s := range run.Samples {
+			if at = nalChain(r, at, at+int64(s.Size)); at < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// nalChain follows the length prefixes of NAL units from at; it returns end if they lead there, or else -1.
+func nalChain(r io.ReaderAt, at, end int64) int64 {
+	for at < end {
+		var b [4]byte
+		if _, err := r.ReadAt(b[:], at); err != nil {
+			return -1
+		}
+		n := int64(binary.BigEndian.Uint32(b[:]))
+		if at += 4 + n; n == 0 || at > end {
+			return -1
+		}
+	}
+	return at
 }
 
 // cutFile cuts the file at size, appends to it and makes it durable.
