@@ -1,8 +1,14 @@
 package sim
 
 import (
+	_ "embed"
+	"encoding/binary"
+	"fmt"
 	"math"
 	"time"
+
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
 	"skein/edge/media"
 )
@@ -19,6 +25,77 @@ const (
 	g711Rate  = 8000
 	g711Frame = 320 // 40 ms
 )
+
+// speechAAC and speechOpus are newSpeech's sound, coded once with ffmpeg: ADTS frames of 16 kHz mono AAC-LC, and Opus
+// packets of 20 ms, each after its length in two bytes.
+//
+//go:embed audio/speech.aac
+var speechAAC []byte
+
+//go:embed audio/speech.opus
+var speechOpus []byte
+
+// newSound returns the loop of a codec, nil for codec 0.
+func newSound(codec media.Codec) (*audioLoop, error) {
+	switch codec {
+	case 0:
+		return nil, nil
+	case media.G711A:
+		return newSpeech(), nil
+	case media.AAC:
+		return newAAC(speechAAC)
+	case media.Opus:
+		return newOpus(speechOpus)
+	}
+	return nil, fmt.Errorf("audio codec %s: not simulated", codec)
+}
+
+// newAAC splits ADTS frames and wraps each as an RTP payload (RFC 3640 section 3.2, mode AAC-hbr).
+func newAAC(adts []byte) (*audioLoop, error) {
+	const header = 7
+	l := &audioLoop{codec: media.AAC, clockRate: 16000, samples: 1024}
+	for len(adts) > header {
+		size := int(adts[3]&3)<<11 | int(adts[4])<<3 | int(adts[5])>>5
+		if size < header || size > len(adts) {
+			return nil, fmt.Errorf("read built-in sound: ADTS frame %d is cut short", len(l.frames))
+		}
+		au := adts[header:size]
+		payload := binary.BigEndian.AppendUint16([]byte{0, 16}, uint16(len(au))<<3)
+		l.frames = append(l.frames, append(payload, au...))
+		adts = adts[size:]
+	}
+	return l, nil
+}
+
+func newOpus(packets []byte) (*audioLoop, error) {
+	l := &audioLoop{codec: media.Opus, clockRate: 48000, samples: 960}
+	for len(packets) > 2 {
+		size := int(binary.BigEndian.Uint16(packets))
+		if 2+size > len(packets) {
+			return nil, fmt.Errorf("read built-in sound: Opus packet %d is cut short", len(l.frames))
+		}
+		l.frames = append(l.frames, packets[2:2+size])
+		packets = packets[2+size:]
+	}
+	return l, nil
+}
+
+// format describes the sound.
+func (l *audioLoop) format() format.Format {
+	switch l.codec {
+	case media.AAC:
+		return &format.MPEG4Audio{
+			PayloadTyp: videoPayloadType + 1,
+			Config: &mpeg4audio.AudioSpecificConfig{
+				Type: mpeg4audio.ObjectTypeAACLC, SampleRate: l.clockRate, ChannelConfig: 1, ChannelCount: 1,
+			},
+			SizeLength: 13, IndexLength: 3, IndexDeltaLength: 3,
+		}
+	case media.Opus:
+		return &format.Opus{PayloadTyp: videoPayloadType + 2, ChannelCount: 1}
+	}
+	return &format.G711{PayloadTyp: 8, SampleRate: l.clockRate, ChannelCount: 1}
+}
 
 // at returns the k-th frame since 1970.
 func (l *audioLoop) at(k uint64) []byte { return l.frames[k%uint64(len(l.frames))] }

@@ -20,6 +20,10 @@ import (
 func (s *Server) add(cam *Camera, i int) error {
 	control := &Control{server: s, clock: newClock(s.cfg.Now(), cam.DriftPPM, cam.ClockOffset)}
 	s.controls[cam.ID] = control
+	sound, err := s.sound(cam.Audio)
+	if err != nil {
+		return err
+	}
 	profiles := []media.Profile{media.Main}
 	if cam.Sub != nil {
 		profiles = append(profiles, media.Sub)
@@ -32,7 +36,7 @@ func (s *Server) add(cam *Camera, i int) error {
 		st := &stream{
 			path: path(cam.ID, p), camera: cam, video: video, control: control,
 			phase:   spread(i*2+k, video.FPS),
-			sound:   s.sound(cam.Audio),
+			sound:   sound,
 			readers: map[*gortsplib.ServerSession]bool{},
 		}
 		st.describe()
@@ -49,13 +53,16 @@ func spread(n, fps int) time.Duration {
 	return time.Duration(n*7%slots) * grid
 }
 
-// sound returns the loop of a codec, nil for none.
-func (s *Server) sound(codec media.Codec) *audioLoop {
-	switch codec {
-	case media.G711A:
-		return s.speech
+// sound returns the loop of a codec, which cameras share; nil for none.
+func (s *Server) sound(codec media.Codec) (*audioLoop, error) {
+	if l, ok := s.sounds[codec]; ok {
+		return l, nil
 	}
-	return nil
+	l, err := newSound(codec)
+	if err == nil {
+		s.sounds[codec] = l
+	}
+	return l, err
 }
 
 // describe makes the SDP and what sends by it.
@@ -82,10 +89,6 @@ func (v Video) format() format.Format {
 	}
 	p := h264.Params{Width: v.Width, Height: v.Height, FPS: v.DeclaredFPS}
 	return &format.H264{PayloadTyp: videoPayloadType, SPS: p.SPS(), PPS: p.PPS(), PacketizationMode: 1}
-}
-
-func (l *audioLoop) format() format.Format {
-	return &format.G711{PayloadTyp: 8, SampleRate: l.clockRate, ChannelCount: 1}
 }
 
 // open lets readers in.

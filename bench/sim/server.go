@@ -19,7 +19,7 @@ import (
 type Server struct {
 	cfg      Config
 	lib      *library
-	speech   *audioLoop
+	sounds   map[media.Codec]*audioLoop
 	rtsp     *gortsplib.Server
 	addr     net.Addr
 	streams  map[string]*stream // by path
@@ -39,7 +39,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, lib: lib, speech: newSpeech(),
+		cfg: cfg, lib: lib, sounds: map[media.Codec]*audioLoop{},
 		streams: map[string]*stream{}, controls: map[string]*Control{}, poke: make(chan struct{}, 1),
 	}
 	for i := range cfg.Cameras {

@@ -34,8 +34,11 @@ func (w *Writer) Append(dst []byte, number uint32, blocks []Block, text []raster
 	w.ctx = initial(!idr)
 	w.c.start()
 	clear(w.coded)
-	next := 0
+	next, x := 0, -1
 	for i := range w.coded {
+		if x++; x == w.cols {
+			x = 0
+		}
 		var b *Block
 		if next < len(blocks) && blocks[next].Index == i {
 			b = &blocks[next]
@@ -51,7 +54,7 @@ func (w *Writer) Append(dst []byte, number uint32, blocks []Block, text []raster
 		}
 		w.coded[i] = b != nil || pcm != nil
 		if !idr {
-			w.skip(i, !w.coded[i])
+			w.skip(i, x, !w.coded[i])
 		}
 		if w.coded[i] {
 			w.block(b, pcm, idr)
@@ -85,9 +88,9 @@ func (w *Writer) header(number uint32) {
 	o.Trail() // byte_alignment
 }
 
-func (w *Writer) skip(i int, skipped bool) {
+func (w *Writer) skip(i, x int, skipped bool) {
 	inc := 0
-	if i%w.cols > 0 && !w.coded[i-1] {
+	if x > 0 && !w.coded[i-1] {
 		inc++
 	}
 	if i >= w.cols && !w.coded[i-w.cols] {
