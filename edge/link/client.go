@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,7 +51,8 @@ type ClientOptions struct {
 	Token     secret.String
 	Software  string // version, for people
 	TLS       *tls.Config
-	Offer     func() []Camera // the cameras this node has, now
+	Dial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the network
+	Offer     func() []Camera                                                   // the cameras this node has, now
 	Statuses  Statuses
 	Publisher Publisher
 	// Poll is how often states are looked at for changes. Default 1 s.
@@ -104,7 +106,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	transport := &http.Transport{TLSClientConfig: o.TLS, Proxy: http.ProxyFromEnvironment}
+	transport := &http.Transport{TLSClientConfig: o.TLS, DialContext: o.Dial, Proxy: http.ProxyFromEnvironment}
 	return &Client{
 		o: o, url: u, log: o.Logger, live: liveness{every: o.Ping, within: o.Pong}.withDefaults(),
 		http: &http.Client{

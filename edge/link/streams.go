@@ -70,9 +70,10 @@ type want struct {
 	stream  *stream.Stream
 	ready   chan struct{} // closed when stream is first set
 	epochs  media.Epochs
-	gen     int           // counts publications
-	feeding bool          // publication gen is running, as far as we know
-	lost    bool          // the node says it is not
+	gen     int  // counts publications
+	feeding bool // publication gen is running, as far as we know
+	lost    bool // the node says it is not
+	told    bool // the node has said so of this token
 	viewers int
 	reason  string      // why the last publication failed
 	fails   int         // publications failed in a row
@@ -171,7 +172,7 @@ func (s *Streams) join(k Key) (*want, error) {
 
 // ask makes a new token for w and tells its node. If nothing arrives in time, it asks again. mu is held.
 func (s *Streams) ask(w *want) {
-	w.token, w.armed = strings.ToLower(rand.Text()), true
+	w.token, w.armed, w.told = strings.ToLower(rand.Text()), true, false
 	s.push(w.node)
 	s.later(w, max(s.o.Timeout/2, s.pause(w)))
 }
@@ -259,10 +260,10 @@ func (s *Streams) notice(node string, f *Failed) {
 		return
 	}
 	w := s.wants[Key{f.Camera, f.Profile}]
-	if w == nil || w.node != node || w.token != f.Token {
-		return // about an earlier publication
+	if w == nil || w.node != node || w.token != f.Token || w.told {
+		return // about an earlier publication, or said before
 	}
-	w.reason, w.lost = f.Reason, true
+	w.reason, w.lost, w.told = f.Reason, true, true
 	s.log.Warn("node cannot publish", "node", node, "stream", w.key, "reason", f.Reason)
 	s.later(w, s.pause(w))
 }

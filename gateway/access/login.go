@@ -14,7 +14,7 @@ const CookieName = "skein_session"
 
 // Login is a session just opened.
 type Login struct {
-	Token   string // bearer token, also the cookie's value; nowhere stored
+	Token   string    // bearer token, also the cookie's value; nowhere stored
 	Expires time.Time // if it is not used
 	Ends    time.Time // however much it is used
 	Who     Principal
