@@ -128,6 +128,7 @@ func (s *selected) setupAudio(f format.Format) bool {
 		s.depay = &frames{decode: d.Decode, more: isErr(rtpmpeg4audio.ErrMorePacketsNeeded)}
 	case *format.MPEG4AudioLATM:
 		s.latm = &latm{element: mpeg4audio.AudioMuxElement{MuxConfigPresent: f.CPresent, StreamMuxConfig: f.StreamMuxConfig}}
+		s.latm.repair()
 		t.Codec = media.AAC
 		t.AACConfig, t.Channels = s.latm.config()
 		s.depay = &frames{decode: s.latm.decode, more: isErr(rtpfragmented.ErrMorePacketsNeeded)}
@@ -198,6 +199,19 @@ func (l *latm) decode(p *rtp.Packet) ([][]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// repair undoes a misreading: some senders (GStreamer's payloader among them) put a whole AudioSpecificConfig with its
+// SBR signalling into the mux configuration, whose version 0 has no room for that. The fields behind it are then read
+// from the wrong bits; a single AAC layer has but one sensible value for them.
+func (l *latm) repair() {
+	m := l.element.StreamMuxConfig
+	if m == nil || len(m.Programs) != 1 || len(m.Programs[0].Layers) != 1 || m.Programs[0].Layers[0].FrameLengthType == 0 {
+		return
+	}
+	m.Programs[0].Layers[0].FrameLengthType = 0
+	m.OtherDataPresent, m.OtherDataLenBits = false, 0
+	m.CRCCheckPresent = false
 }
 
 // config returns the AudioSpecificConfig in force, nil if none came yet.

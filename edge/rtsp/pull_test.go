@@ -82,7 +82,7 @@ var quick = rtsp.Timeouts{
 // pull runs Pull until the collector has enough, and fails the test if it ends by itself.
 func pull(t *testing.T, cfg rtsp.PullConfig, c *collector) []*media.AccessUnit {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 	defer cancel()
 	errs := make(chan error, 1)
 	go func() { errs <- rtsp.Pull(ctx, cfg, c) }()
