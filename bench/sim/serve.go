@@ -111,6 +111,7 @@ func (s *stream) stop() {
 	out := s.server
 	s.server = nil
 	clear(s.readers)
+	s.left = true
 	s.mu.Unlock()
 	if out != nil {
 		out.Close()
@@ -201,7 +202,10 @@ func (h *handler) OnStreamWriteError(*gortsplib.ServerHandlerOnStreamWriteErrorC
 func (h *handler) leave(session *gortsplib.ServerSession) {
 	for _, st := range h.server.ordered {
 		st.mu.Lock()
-		delete(st.readers, session)
+		if st.readers[session] {
+			delete(st.readers, session)
+			st.left = st.left || len(st.readers) == 0
+		}
 		st.mu.Unlock()
 	}
 }

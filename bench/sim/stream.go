@@ -44,6 +44,7 @@ type stream struct {
 	encoder *encoder                // made for the first reader
 	readers map[*gortsplib.ServerSession]bool
 	joined  time.Time // when the last reader came; zero when the scheduler has seen it
+	left    bool      // the last reader went, though others may have come since
 	drop    atomic.Int64
 
 	// Owned by the scheduler.
@@ -84,6 +85,9 @@ func (s *stream) wake(now time.Time, keyOnPlay bool) bool {
 	if s.server == nil || len(s.readers) == 0 || s.encoder == nil {
 		s.active = false
 		return false
+	}
+	if s.left {
+		s.active, s.left = false, false
 	}
 	s.out = s.server
 	if !s.joined.IsZero() {
