@@ -43,23 +43,28 @@ func (q *query) records(within segment.Range) ([]segment.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("index camera %s: %w", q.camera, serverError(err))
 	}
-	var out []segment.Record
+	size := 0
+	for _, v := range values {
+		if s, ok := v.(string); ok {
+			size += len(s) / recordSize
+		}
+	}
+	if size == 0 {
+		return nil, nil
+	}
+	all := make([]segment.Record, 0, size)
 	for i, v := range values {
 		s, ok := v.(string)
 		if !ok {
 			continue // no such hour
 		}
-		list, err := decodeHour([]byte(s), q.hours[i], head.shards)
-		if err != nil {
+		if all, err = decodeHour(all, []byte(s), q.hours[i], head.shards); err != nil {
 			return nil, fmt.Errorf("%s: %w: run check --rebuild", hourKey(q.camera, q.hours[i]), err)
 		}
-		for _, r := range list {
-			if r.Range().Overlaps(within) || instant(r, within) {
-				out = append(out, r)
-			}
-		}
 	}
-	return out, nil
+	return slices.DeleteFunc(all, func(r segment.Record) bool {
+		return !r.Range().Overlaps(within) && !instant(r, within)
+	}), nil
 }
 
 // instant reports whether r is a segment without length that lies within.

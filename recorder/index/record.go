@@ -120,13 +120,12 @@ func get(b []byte) (v uint64) {
 // errDamaged means stored bytes that this package did not write.
 var errDamaged = errors.New("damaged index entry")
 
-// decodeHour unpacks the records of hour h. A shard byte that the table does not know becomes an empty name: the
+// decodeHour appends the unpacked records of hour h to out. A shard byte that the table does not know becomes an empty name: the
 // store then searches all shards.
-func decodeHour(b []byte, h int64, shards []string) ([]segment.Record, error) {
+func decodeHour(out []segment.Record, b []byte, h int64, shards []string) ([]segment.Record, error) {
 	if len(b)%recordSize != 0 {
-		return nil, fmt.Errorf("%w: %d bytes are not whole records", errDamaged, len(b))
+		return out, fmt.Errorf("%w: %d bytes are not whole records", errDamaged, len(b))
 	}
-	out := make([]segment.Record, 0, len(b)/recordSize)
 	base := hourStart(h)
 	var last []byte
 	for ; len(b) > 0; b = b[recordSize:] {
@@ -134,10 +133,10 @@ func decodeHour(b []byte, h int64, shards []string) ([]segment.Record, error) {
 		start := time.Duration(get(p[:offDuration])) * time.Millisecond
 		dur := time.Duration(get(p[offDuration:offSeq])) * time.Millisecond
 		if start >= time.Hour || dur > MaxDuration {
-			return nil, fmt.Errorf("%w: start or duration out of range", errDamaged)
+			return out, fmt.Errorf("%w: start or duration out of range", errDamaged)
 		}
 		if last != nil && bytes.Compare(last, p[:idSize]) >= 0 {
-			return nil, fmt.Errorf("%w: records are not in order", errDamaged)
+			return out, fmt.Errorf("%w: records are not in order", errDamaged)
 		}
 		last = p[:idSize]
 		r := segment.Record{
