@@ -66,7 +66,9 @@ async function untilMoving(page, n) {
     most = await moving(page, n);
     if (most >= n) return;
   }
-  const states = await page.$$eval("[data-testid^='tile-'][data-state]", (all) => all.map((e) => `${e.dataset.camera}:${e.dataset.state}`));
+  const states = await page.$$eval("[data-testid^='tile-'][data-state]", (all) =>
+    all.map((e) => `${e.dataset.camera}:${e.dataset.state}`),
+  );
   throw new Error(`${most} of ${n} tiles move; ${states.join(" ")}`);
 }
 
@@ -122,7 +124,11 @@ async function run(page) {
 if (folder) mkdirSync(folder, { recursive: true });
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
 try {
-  const page = await browser.newPage({ viewport: { width: 1920, height: 1080 }, locale: "zh-CN", ignoreHTTPSErrors: true });
+  const page = await browser.newPage({
+    viewport: { width: 1920, height: 1080 },
+    locale: "zh-CN",
+    ignoreHTTPSErrors: true,
+  });
   page.on("pageerror", (e) => consoleErrors.push(e.message));
   try {
     await run(page);

@@ -11,11 +11,42 @@ const port = Number(process.argv[2] ?? 8080);
 const root = fileURLToPath(new URL("../dist-mock", import.meta.url));
 const work = mkdtempSync(join(tmpdir(), "skein-mock-"));
 const film = join(work, "street.mp4");
-const source = process.env.FOOTAGE ? ["-i", process.env.FOOTAGE] : ["-f", "lavfi", "-i", "testsrc2=size=768x576:rate=10"];
-const encode = ["-t", "60", "-an", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "20", "-movflags", "+faststart"];
+const source = process.env.FOOTAGE
+  ? ["-i", process.env.FOOTAGE]
+  : ["-f", "lavfi", "-i", "testsrc2=size=768x576:rate=10"];
+const encode = [
+  "-t",
+  "60",
+  "-an",
+  "-c:v",
+  "libx264",
+  "-preset",
+  "veryfast",
+  "-pix_fmt",
+  "yuv420p",
+  "-g",
+  "20",
+  "-movflags",
+  "+faststart",
+];
 spawnSync("ffmpeg", ["-loglevel", "error", "-y", ...source, ...encode, film], { stdio: "inherit" });
-const hls = ["-i", film, "-c", "copy", "-f", "hls", "-hls_time", "6", "-hls_list_size", "0", "-hls_segment_type", "fmp4"];
-spawn("ffmpeg", ["-loglevel", "error", "-y", ...hls, "-hls_flags", "program_date_time", join(work, "c.m3u8")], { stdio: "inherit" });
+const hls = [
+  "-i",
+  film,
+  "-c",
+  "copy",
+  "-f",
+  "hls",
+  "-hls_time",
+  "6",
+  "-hls_list_size",
+  "0",
+  "-hls_segment_type",
+  "fmp4",
+];
+spawn("ffmpeg", ["-loglevel", "error", "-y", ...hls, "-hls_flags", "program_date_time", join(work, "c.m3u8")], {
+  stdio: "inherit",
+});
 
 const towns = ["白沙洲街道", "先锋街道", "金龙坪街道", "天马山街道", "黄茶岭街道", "岳屏镇", "湘江乡"];
 const places = ["路口", "广场", "学校门口", "菜市场", "桥头", "公园东门"];
@@ -24,7 +55,19 @@ const cameras = [];
 const began = new Date(Date.now() - 5_400_000).toISOString();
 
 function profile(state, codec, width, height, fps, kbps, more = {}) {
-  return { state, codec, width, height, fps, kbps, since: began, delay_ms: 40, reconnects: 0, lost_packets: 0, ...more };
+  return {
+    state,
+    codec,
+    width,
+    height,
+    fps,
+    kbps,
+    since: began,
+    delay_ms: 40,
+    reconnects: 0,
+    lost_packets: 0,
+    ...more,
+  };
 }
 
 function add(id, name, unit, kind, i) {
@@ -42,10 +85,37 @@ function add(id, name, unit, kind, i) {
   const good = state === "live";
   const codec = i % 6 === 1 ? "H265" : "H264";
   const tag = state === "frozen" ? "freeze-" : good || state === "paused" ? "" : "dead-";
-  const main = kind === "camera" ? profile(state, codec, 1920, 1080, good ? 25 : 0, good ? 3900 + i * 7 : 0, { clock_offset_ms: i % 5 ? i * 13 - 90 : undefined }) : undefined;
-  const sub = profile(state, "H264", 640, 360, good ? 15 : 0, good ? 480 + i : 0, { reconnects: i % 4, lost_packets: (i * 7) % 23, clock_offset_ms: i === 7 ? -4300 : undefined });
-  const recording = kind === "camera" ? { wanted: true, active: good, last_write: new Date().toISOString(), backlog: i === 6 ? 41 : 0 } : { wanted: false, active: false };
-  cameras.push({ id: tag + id, name, kind, unit, grid: "", location: null, edge: "e1", state, reason, detail, since: began, profiles: main ? { main, sub } : { sub }, recording, retention_days: 30 });
+  const main =
+    kind === "camera"
+      ? profile(state, codec, 1920, 1080, good ? 25 : 0, good ? 3900 + i * 7 : 0, {
+          clock_offset_ms: i % 5 ? i * 13 - 90 : undefined,
+        })
+      : undefined;
+  const sub = profile(state, "H264", 640, 360, good ? 15 : 0, good ? 480 + i : 0, {
+    reconnects: i % 4,
+    lost_packets: (i * 7) % 23,
+    clock_offset_ms: i === 7 ? -4300 : undefined,
+  });
+  const recording =
+    kind === "camera"
+      ? { wanted: true, active: good, last_write: new Date().toISOString(), backlog: i === 6 ? 41 : 0 }
+      : { wanted: false, active: false };
+  cameras.push({
+    id: tag + id,
+    name,
+    kind,
+    unit,
+    grid: "",
+    location: null,
+    edge: "e1",
+    state,
+    reason,
+    detail,
+    since: began,
+    profiles: main ? { main, sub } : { sub },
+    recording,
+    retention_days: 30,
+  });
 }
 
 let n = 0;
@@ -53,7 +123,12 @@ towns.forEach((town, i) => {
   units.push({ id: `t${i}`, name: town, tier: "town", parent: "yanfeng" });
   for (let k = 0; k < 3; k++) add(`cam${n}`, `${town.slice(0, 2)}${places[(i + k) % 6]}`, `t${i}`, "camera", n++);
   for (let k = 0; k < 4; k++) {
-    units.push({ id: `t${i}c${k}`, name: `${town.slice(0, 2)}第${"一二三四"[k]}社区`, tier: "community", parent: `t${i}` });
+    units.push({
+      id: `t${i}c${k}`,
+      name: `${town.slice(0, 2)}第${"一二三四"[k]}社区`,
+      tier: "community",
+      parent: `t${i}`,
+    });
     add(`term${n}`, `${"一二三四"[k]}社区治理终端`, `t${i}c${k}`, "terminal", n++);
   }
 });
@@ -80,7 +155,9 @@ function coverage(q) {
     if (a > at) spans.push({ from: iso(at), to: iso(a) });
     at = Math.max(at, b);
   }
-  const gaps = holes.map(([a, b, cause]) => ({ from: iso(a), to: iso(b), cause })).filter((g) => g.from >= iso(from) && g.cause !== "unknown");
+  const gaps = holes
+    .map(([a, b, cause]) => ({ from: iso(a), to: iso(b), cause }))
+    .filter((g) => g.from >= iso(from) && g.cause !== "unknown");
   return { from: iso(from), to: iso(to), cameras: q.getAll("camera").map((camera) => ({ camera, spans, gaps })) };
 }
 
@@ -138,4 +215,6 @@ createServer(async (req, res) => {
     // no JSON
   }
   api(req, res, url, body);
-}).listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${port} any user, password demo; ${readFileSync(film).length} bytes of film`));
+}).listen(port, "127.0.0.1", () =>
+  console.log(`http://127.0.0.1:${port} any user, password demo; ${readFileSync(film).length} bytes of film`),
+);

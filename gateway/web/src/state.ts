@@ -1,14 +1,11 @@
 /** The console's shared state: who is logged in, the cameras, and whether the gateway answers. */
 import { useSyncExternalStore } from "react";
-import { ApiError, getJSON, observe, postJSON } from "./api/client";
 import { CameraStore, type Snapshot } from "./api/cameras";
+import { ApiError, getJSON, observe, postJSON } from "./api/client";
 import type { CameraList, Me, Unit } from "./api/types";
 import { onVisibility, visibleSince } from "./lib/visible";
 
-export type Session =
-  | { phase: "checking" }
-  | { phase: "out"; expired: boolean }
-  | { phase: "in"; me: Me };
+export type Session = { phase: "checking" } | { phase: "out"; expired: boolean } | { phase: "in"; me: Me };
 
 let session: Session = { phase: "checking" };
 const listeners = new Set<() => void>();

@@ -14,7 +14,14 @@ export const en: Dictionary = {
     role: "Role",
     skip: "Skip to the main part",
   },
-  role: { admin: "Administrator", operator: "Operator", officer: "Duty officer", investigator: "Investigator", auditor: "Auditor", node: "Node" },
+  role: {
+    admin: "Administrator",
+    operator: "Operator",
+    officer: "Duty officer",
+    investigator: "Investigator",
+    auditor: "Auditor",
+    node: "Node",
+  },
   login: {
     title: "Log in",
     user: "User",

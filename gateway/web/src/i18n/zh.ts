@@ -13,7 +13,14 @@ export const zh = {
     role: "角色",
     skip: "跳到主要内容",
   },
-  role: { admin: "系统管理员", operator: "运维员", officer: "值班员", investigator: "调查员", auditor: "审计员", node: "节点" },
+  role: {
+    admin: "系统管理员",
+    operator: "运维员",
+    officer: "值班员",
+    investigator: "调查员",
+    auditor: "审计员",
+    node: "节点",
+  },
   login: {
     title: "登录",
     user: "用户名",

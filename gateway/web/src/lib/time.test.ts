@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { clock, fromInput, length, parse, signed, since, stamp, toInput } from "./time";
+import { clock, fromInput, length, parse, signed, since, sinceShort, stamp, toInput } from "./time";
 
 const noon = Date.UTC(2026, 10, 23, 4, 0, 0); // 12:00 in Shanghai
 
@@ -15,6 +15,8 @@ describe("showing times", () => {
   it("adds the date as soon as it is not today", () => {
     expect(since(noon, noon + 3_600_000)).toBe("12:00:00");
     expect(since(noon, noon + 86_400_000)).toBe("2026-11-23 12:00:00");
+    expect(sinceShort(noon, noon)).toBe("12:00:00");
+    expect(sinceShort(noon, noon + 86_400_000)).toBe("11-23 12:00");
   });
 });
 

@@ -59,6 +59,11 @@ export function since(ms: number, now: number, zone = defaultZone): string {
   return day(ms, zone) === day(now, zone) ? clock(ms, zone) : stamp(ms, zone);
 }
 
+/** The same, short: hh:mm:ss today, mm-dd hh:mm before. */
+export function sinceShort(ms: number, now: number, zone = defaultZone): string {
+  return day(ms, zone) === day(now, zone) ? clock(ms, zone) : stamp(ms, zone).slice(5, 16);
+}
+
 /** The value of an <input type="datetime-local"> for an instant. */
 export function toInput(ms: number, zone = defaultZone): string {
   const f = fields(ms, zone);

@@ -26,16 +26,10 @@ export function canH265(codecs: readonly Codec[]): boolean {
  * of 80. Empty means "offer everything": this browser has no H.264 to prefer.
  */
 export function preferred(codecs: readonly Codec[]): Codec[] {
-  const h264 = codecs.filter(
-    (c) => /\/h264$/i.test(c.mimeType) && /packetization-mode=1/.test(c.sdpFmtpLine ?? ""),
-  );
+  const h264 = codecs.filter((c) => /\/h264$/i.test(c.mimeType) && /packetization-mode=1/.test(c.sdpFmtpLine ?? ""));
   const base = h264.find((c) => /profile-level-id=42e0/i.test(c.sdpFmtpLine ?? "")) ?? h264[0];
   if (!base) return [];
-  return [
-    base,
-    ...codecs.filter((c) => isH265(c.mimeType)),
-    ...codecs.filter((c) => /\/rtx$/i.test(c.mimeType)),
-  ];
+  return [base, ...codecs.filter((c) => isH265(c.mimeType)), ...codecs.filter((c) => /\/rtx$/i.test(c.mimeType))];
 }
 
 /** Above this height in device pixels a sub-stream looks poor, so `auto` asks for main. */

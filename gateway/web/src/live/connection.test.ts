@@ -40,7 +40,8 @@ const answer = [
   "",
 ].join("\r\n");
 
-const reply = "a=ice-ufrag:fresh\r\na=ice-pwd:freshpassword\r\nm=video 9 X 0\r\na=mid:0\r\na=candidate:9 1 udp 1 192.0.2.1 8190 typ host\r\n";
+const reply =
+  "a=ice-ufrag:fresh\r\na=ice-pwd:freshpassword\r\nm=video 9 X 0\r\na=mid:0\r\na=candidate:9 1 udp 1 192.0.2.1 8190 typ host\r\n";
 
 class FakeChannel extends EventTarget {
   readyState = "connecting";
@@ -62,7 +63,13 @@ class FakePeer extends EventTarget {
   channel = new FakeChannel();
   offers: unknown[] = [];
   addTransceiver(kind: string) {
-    const t = { kind, codecs: undefined as unknown[] | undefined, setCodecPreferences: (c: unknown[]) => { t.codecs = c; } };
+    const t = {
+      kind,
+      codecs: undefined as unknown[] | undefined,
+      setCodecPreferences: (c: unknown[]) => {
+        t.codecs = c;
+      },
+    };
     this.transceivers.push(t);
     return t;
   }

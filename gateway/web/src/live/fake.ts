@@ -24,10 +24,16 @@ export class FakeTransport implements LiveTransport {
   show(slot: number, r: SlotRequest): void {
     const old = this.drawings.get(slot);
     const profile = r.profile === "main" ? "main" : "sub";
-    if (old?.camera === r.camera) return this.table.patch(slot, { profile });
+    if (old?.camera === r.camera) {
+      this.table.patch(slot, { profile });
+      return;
+    }
     this.stop(slot);
     const dead = /dead/.test(r.camera);
-    if (dead) return this.table.patch(slot, { camera: r.camera, phase: "waiting", reason: "source_away", stream: null }, true);
+    if (dead) {
+      this.table.patch(slot, { camera: r.camera, phase: "waiting", reason: "source_away", stream: null }, true);
+      return;
+    }
     const canvas = document.createElement("canvas");
     Object.assign(canvas, { width: 640, height: 360 });
     const seed = [...r.camera].reduce((n, c) => (n * 31 + c.charCodeAt(0)) % 997, 7);
@@ -39,7 +45,18 @@ export class FakeTransport implements LiveTransport {
       g.filter = `hue-rotate(${(seed % 9) * 6 - 24}deg) brightness(${0.75 + (seed % 5) / 12})`;
       const zoom = 0.62 + (seed % 4) / 10;
       const { videoWidth: w, videoHeight: h } = this.film;
-      if (w > 0) g.drawImage(this.film, (w * (1 - zoom) * (seed % 7)) / 7, (h * (1 - zoom) * (seed % 3)) / 3, w * zoom, h * zoom, 0, 0, 640, 360);
+      if (w > 0)
+        g.drawImage(
+          this.film,
+          (w * (1 - zoom) * (seed % 7)) / 7,
+          (h * (1 - zoom) * (seed % 3)) / 3,
+          w * zoom,
+          h * zoom,
+          0,
+          0,
+          640,
+          360,
+        );
       else g.fillRect(0, 0, 640, 360);
     };
     draw();

@@ -3,7 +3,11 @@ import { FrameMeter, watchFrames } from "./frames";
 import type { LiveTransport, SlotStats } from "./transport";
 
 /** Plays the stream in the video and meters what is presented; the meter starts again at every epoch. */
-export function useMeter(video: RefObject<HTMLVideoElement | null>, stream: MediaStream | null, epoch: number): FrameMeter {
+export function useMeter(
+  video: RefObject<HTMLVideoElement | null>,
+  stream: MediaStream | null,
+  epoch: number,
+): FrameMeter {
   const [meter] = useState(() => new FrameMeter());
   const seen = useRef(epoch);
   if (seen.current !== epoch) {

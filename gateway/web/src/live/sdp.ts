@@ -16,8 +16,7 @@ function split(sdp: string): Section {
   return out;
 }
 
-const ofIce = (line: string) =>
-  /^a=(ice-ufrag|ice-pwd|ice-options|candidate|end-of-candidates)(:|$)/.test(line);
+const ofIce = (line: string) => /^a=(ice-ufrag|ice-pwd|ice-options|candidate|end-of-candidates)(:|$)/.test(line);
 
 /** The ICE part of a local offer, as the body of a PATCH: credentials and candidates of the bundled first section. */
 export function fragment(offer: string): string {

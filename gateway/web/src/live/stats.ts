@@ -16,7 +16,8 @@ export class StatsReader {
     const codec = inbound.codecId ? report.get(inbound.codecId)?.mimeType : undefined;
     const bytes = inbound.bytesReceived ?? 0;
     const seconds = (inbound.timestamp - this.at) / 1000;
-    const kbps = this.at > 0 && seconds > 0 && bytes >= this.bytes ? ((bytes - this.bytes) * 8) / 1000 / seconds : undefined;
+    const kbps =
+      this.at > 0 && seconds > 0 && bytes >= this.bytes ? ((bytes - this.bytes) * 8) / 1000 / seconds : undefined;
     this.bytes = bytes;
     this.at = inbound.timestamp;
     return {

@@ -5,7 +5,13 @@ import { deriveTile, freezeAfter, listed, type TileInput } from "./tile";
 import { idleView } from "./transport";
 
 const now = Date.UTC(2026, 10, 23, 4);
-const camera: Camera = { id: "cam0", name: "路口 0", unit: "baishazhou", state: "live", profiles: { sub: { state: "live", fps: 15 } } };
+const camera: Camera = {
+  id: "cam0",
+  name: "路口 0",
+  unit: "baishazhou",
+  state: "live",
+  profiles: { sub: { state: "live", fps: 15 } },
+};
 const noFrames = { measured: false, fps: 0 };
 
 function tile(change: Partial<TileInput>) {
@@ -22,7 +28,8 @@ function tile(change: Partial<TileInput>) {
 }
 
 describe("a tile with frames", () => {
-  it("is live with its age", () => expect(tile({})).toMatchObject({ badge: "live", ageMs: 120, measured: true, stale: false }));
+  it("is live with its age", () =>
+    expect(tile({})).toMatchObject({ badge: "live", ageMs: 120, measured: true, stale: false }));
   it("is delayed from 2 s on", () => {
     expect(tile({ frames: { lastAt: now, ageMs: 2400, measured: true, fps: 15 } }).badge).toBe("delayed");
   });
@@ -38,18 +45,31 @@ describe("a tile with frames", () => {
   });
   it("never shows what is paused for privacy or not permitted, frames or not", () => {
     expect(tile({ camera: { ...camera, state: "paused" } })).toMatchObject({ badge: "paused", veil: true });
-    expect(tile({ view: { ...idleView, phase: "refused", reason: "not_permitted" } })).toMatchObject({ badge: "not_permitted", veil: true });
+    expect(tile({ view: { ...idleView, phase: "refused", reason: "not_permitted" } })).toMatchObject({
+      badge: "not_permitted",
+      veil: true,
+    });
   });
 });
 
 describe("a tile whose frames stopped", () => {
   const old = { lastAt: now - 2600, ageMs: 100, measured: true, fps: 0 };
   it("is frozen since the last frame, though the connection stands", () => {
-    expect(tile({ frames: old })).toMatchObject({ badge: "frozen", since: now - 2600, stale: true, reason: "no_frames" });
+    expect(tile({ frames: old })).toMatchObject({
+      badge: "frozen",
+      since: now - 2600,
+      stale: true,
+      reason: "no_frames",
+    });
   });
   it("takes the list's worse word for why", () => {
     const off = { ...camera, state: "offline" as const, reason: "refused" };
-    expect(tile({ frames: old, camera: off })).toMatchObject({ badge: "offline", reason: "refused", since: now - 2600, stale: true });
+    expect(tile({ frames: old, camera: off })).toMatchObject({
+      badge: "offline",
+      reason: "refused",
+      since: now - 2600,
+      stale: true,
+    });
   });
   it("says that the gateway is away", () => {
     expect(tile({ frames: old, reachable: false })).toMatchObject({ badge: "frozen", reason: "gateway_away" });
@@ -63,7 +83,8 @@ describe("a tile whose frames stopped", () => {
 });
 
 describe("a tile without frames", () => {
-  it("connects", () => expect(tile({ frames: noFrames, view: { ...idleView, phase: "connecting" } }).badge).toBe("connecting"));
+  it("connects", () =>
+    expect(tile({ frames: noFrames, view: { ...idleView, phase: "connecting" } }).badge).toBe("connecting"));
   it("is unknown, never live, if its connection fails though the list says live", () => {
     const view = { ...idleView, phase: "waiting" as const, reason: "server" };
     expect(tile({ frames: noFrames, view })).toMatchObject({ badge: "unknown", reason: "server" });

@@ -82,7 +82,8 @@ export function deriveTile(i: TileInput): TileState {
 function moving({ camera, view, frames, now }: TileInput, lastAt: number): TileState {
   const upstream = view.report?.ageMs ?? camera?.profiles?.[view.profile ?? "sub"]?.delay_ms;
   const shown = frames.ageMs ?? 0;
-  const ageMs = Math.max(frames.measured ? shown : shown + (upstream ?? 0), upstream ?? 0) + Math.max(0, now - lastAt - 250);
+  const ageMs =
+    Math.max(frames.measured ? shown : shown + (upstream ?? 0), upstream ?? 0) + Math.max(0, now - lastAt - 250);
   const measured = frames.measured || view.report?.ageMs !== undefined;
   return { badge: ageMs >= delayedMs ? "delayed" : "live", ageMs, measured, stale: false, veil: false };
 }

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 import { WallSession } from "../wall/session";
 import { FakeTransport } from "./fake";
-import { type LiveTransport, type SlotView, idleView } from "./transport";
+import { idleView, type LiveTransport, type SlotView } from "./transport";
 import { WhepTransport } from "./whep";
 
 /** Pool sizes: 16 slots serve every wall up to 16, so changing between those negotiates nothing. */

@@ -2,7 +2,13 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { fakeLinks } from "./fakelink";
 import { WhepTransport } from "./whep";
 
-const show = (camera: string, profile: "main" | "sub" = "sub", codecs = {}) => ({ camera, profile, width: 640, height: 360, codecs });
+const show = (camera: string, profile: "main" | "sub" = "sub", codecs = {}) => ({
+  camera,
+  profile,
+  width: 640,
+  height: 360,
+  codecs,
+});
 
 function transport(h265 = false) {
   const fake = fakeLinks();

@@ -3,8 +3,8 @@ import Table from "antd/es/table";
 import { useEffect, useMemo, useRef, useState } from "react";
 import type { Camera } from "../api/types";
 import { reasonText, type T, useTexts } from "../i18n";
-import { parse, signed, since } from "../lib/time";
-import { type Badge as State, badges, listed } from "../live/tile";
+import { parse, signed, sinceShort, stamp } from "../lib/time";
+import { badges, listed, type Badge as State } from "../live/tile";
 import { useCameras } from "../state";
 import { Antd } from "../ui/antd";
 import { Badge, Dot } from "../ui/badge";
@@ -49,7 +49,7 @@ function columns(t: T, now: number): ColumnsType<Row> {
       width: 92,
       render: (_, { camera }) => {
         const at = parse(camera.since);
-        return at === undefined ? none : <time>{since(at, now)}</time>;
+        return at === undefined ? none : <time title={stamp(at)}>{sinceShort(at, now)}</time>;
       },
     },
     {
@@ -156,7 +156,13 @@ function Cards({ sums, chosen, onChoose }: { sums: Sums; chosen?: State; onChoos
         <b data-testid="live-rate">{rate}</b>
         <span>{t("health.rate", { n: sums.measured })}</span>
       </div>
-      <button type="button" className="card" aria-pressed={chosen === undefined} onClick={() => onChoose(undefined)} data-testid="state-all">
+      <button
+        type="button"
+        className="card"
+        aria-pressed={chosen === undefined}
+        onClick={() => onChoose(undefined)}
+        data-testid="state-all"
+      >
         <b>{sums.total}</b>
         <span>{t("health.all")}</span>
       </button>
@@ -182,7 +188,10 @@ function Cards({ sums, chosen, onChoose }: { sums: Sums; chosen?: State; onChoos
       <div className="card rate">
         <b>
           {sums.recording.get("active") ?? 0}
-          <em className={(sums.recording.get("stalled") ?? 0) > 0 ? "warn" : ""}> / {sums.recording.get("stalled") ?? 0}</em>
+          <em className={(sums.recording.get("stalled") ?? 0) > 0 ? "warn" : ""}>
+            {" "}
+            / {sums.recording.get("stalled") ?? 0}
+          </em>
         </b>
         <span>
           {t("health.recordingOK")} / {t("health.recordingBad")}
@@ -261,12 +270,14 @@ export default function Health() {
     const words = search.trim().toLowerCase();
     const found = (c: Camera) => matches(units, c, words) || reasonText(t, c.reason).toLowerCase().includes(words);
     return inUnit
-      .map((camera): Row => ({
-        camera,
-        state: listed(camera, reachable),
-        unit: units.get(camera.unit)?.name ?? camera.unit,
-        recording: recordingOf(camera, reachable),
-      }))
+      .map(
+        (camera): Row => ({
+          camera,
+          state: listed(camera, reachable),
+          unit: units.get(camera.unit)?.name ?? camera.unit,
+          recording: recordingOf(camera, reachable),
+        }),
+      )
       .filter((r) => (state === undefined || r.state === state) && found(r.camera));
   }, [inUnit, units, reachable, state, search, t]);
   const shown = useMemo(() => columns(t, at + offset), [t, at, offset]);

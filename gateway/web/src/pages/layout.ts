@@ -72,6 +72,5 @@ export function fill(l: Layout, cameras: readonly string[]): Layout {
 /** Where the next chosen camera goes: the target if empty or given, else the first empty tile, else round and round. */
 export function nextTile(l: Layout, target: number | undefined): number {
   if (target !== undefined && target < l.size) return target;
-  const empty = l.tiles.slice(0, l.size).indexOf(null);
-  return empty >= 0 ? empty : 0;
+  return Math.max(0, l.tiles.slice(0, l.size).indexOf(null));
 }

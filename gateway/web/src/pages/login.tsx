@@ -1,6 +1,6 @@
 import { type FormEvent, useEffect, useState } from "react";
 import { ApiError } from "../api/client";
-import { type T, setLanguage, useTexts } from "../i18n";
+import { setLanguage, type T, useTexts } from "../i18n";
 import { login } from "../state";
 import { Mark } from "../ui/icons";
 
@@ -54,7 +54,13 @@ export default function Login({ expired }: { expired: boolean }) {
         </div>
         <label>
           <span>{t("login.user")}</span>
-          <input name="user" autoComplete="username" data-testid="login-user" autoCapitalize="none" spellCheck={false} />
+          <input
+            name="user"
+            autoComplete="username"
+            data-testid="login-user"
+            autoCapitalize="none"
+            spellCheck={false}
+          />
         </label>
         <label>
           <span>{t("login.password")}</span>

@@ -6,9 +6,17 @@ import { path, rows, subtree } from "./tree";
 
 const unit = (id: string, tier: Unit["tier"], parent?: string): Unit => ({ id, name: id.toUpperCase(), tier, parent });
 const units = new Map(
-  [unit("d", "district"), unit("t1", "town", "d"), unit("t2", "town", "d"), unit("c1", "community", "t1")].map((u) => [u.id, u]),
+  [unit("d", "district"), unit("t1", "town", "d"), unit("t2", "town", "d"), unit("c1", "community", "t1")].map((u) => [
+    u.id,
+    u,
+  ]),
 );
-const cam = (id: string, u: string, state: Camera["state"] = "live"): Camera => ({ id, name: `路口 ${id}`, unit: u, state });
+const cam = (id: string, u: string, state: Camera["state"] = "live"): Camera => ({
+  id,
+  name: `路口 ${id}`,
+  unit: u,
+  state,
+});
 const cameras = [cam("a", "c1"), cam("b", "c1", "offline"), cam("c", "t1", "connecting"), cam("x", "nowhere")];
 const tree = (search = "", closed: string[] = []) =>
   rows({ units, cameras, closed: new Set(closed), search, stateOf: (c) => c.state });
@@ -58,7 +66,13 @@ describe("the layout", () => {
   });
   it("takes nothing odd from storage", () => {
     expect(valid(initial)).toBe(true);
-    for (const bad of [null, {}, { ...initial, size: 5 }, { ...initial, tiles: [] }, { ...initial, tiles: initial.tiles.map(() => 3) }]) {
+    for (const bad of [
+      null,
+      {},
+      { ...initial, size: 5 },
+      { ...initial, tiles: [] },
+      { ...initial, tiles: initial.tiles.map(() => 3) },
+    ]) {
       expect(valid(bad)).toBe(false);
     }
   });
@@ -67,7 +81,11 @@ describe("the layout", () => {
 describe("the sums of the health page", () => {
   const recording = { wanted: true, active: false };
   const list = [
-    { ...cam("a", "c1"), recording: { wanted: true, active: true }, profiles: { main: { state: "live" as const, fps: 25, clock_offset_ms: -4000 } } },
+    {
+      ...cam("a", "c1"),
+      recording: { wanted: true, active: true },
+      profiles: { main: { state: "live" as const, fps: 25, clock_offset_ms: -4000 } },
+    },
     { ...cam("b", "c1", "offline"), recording },
     cam("c", "t1", "connecting"),
   ];

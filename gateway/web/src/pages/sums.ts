@@ -29,7 +29,13 @@ export interface Sums {
 }
 
 export function sum(cameras: Iterable<Camera>, reachable: boolean): Sums {
-  const out: Sums = { total: 0, measured: 0, states: new Map(badges.map((b) => [b, 0])), recording: new Map(), clockOff: 0 };
+  const out: Sums = {
+    total: 0,
+    measured: 0,
+    states: new Map(badges.map((b) => [b, 0])),
+    recording: new Map(),
+    clockOff: 0,
+  };
   for (const camera of cameras) {
     const state = listed(camera, reachable);
     out.total++;
@@ -66,6 +72,10 @@ export function perUnit(units: ReadonlyMap<string, Unit>, cameras: Iterable<Came
     return a.length - b.length;
   };
   return [...below.entries()]
-    .map(([id, list]) => ({ unit: units.get(id) as Unit, depth: (chain.get(id)?.length ?? 1) - 1, ...sum(list, reachable) }))
+    .map(([id, list]) => ({
+      unit: units.get(id) as Unit,
+      depth: (chain.get(id)?.length ?? 1) - 1,
+      ...sum(list, reachable),
+    }))
     .sort((a, b) => compare(key(a.unit.id), key(b.unit.id)));
 }

@@ -3,7 +3,7 @@ import type { Camera, Me, ProfileName } from "../api/types";
 import { reasonText, useTexts } from "../i18n";
 import { fileName, saveSnapshot } from "../lib/snapshot";
 import { useHalfSecond } from "../lib/tick";
-import { clock, length, since, stamp } from "../lib/time";
+import { length, since, stamp } from "../lib/time";
 import { visibleSince } from "../lib/visible";
 import { useMeter, useStats } from "../live/meter";
 import { deriveTile, type TileState } from "../live/tile";
@@ -143,7 +143,7 @@ function Figures({ p, view, fps }: { p: TileProps; view: SlotView; fps: number }
 function ageText(s: TileState): string | undefined {
   if (s.badge !== "live" && s.badge !== "delayed") return undefined;
   if (s.ageMs === undefined) return undefined;
-  return `${s.measured ? "" : "≥"}${length(s.ageMs)}`;
+  return `${s.measured ? "" : "≥"}${length(Math.max(100, s.ageMs))}`; // below 0.1 s nobody can tell
 }
 
 export const Tile = memo(function Tile(p: TileProps) {
@@ -183,7 +183,14 @@ export const Tile = memo(function Tile(p: TileProps) {
     p.onDrop(slot, e.dataTransfer);
   };
   const press = () => (assigned ? p.onOpen(slot) : p.onTarget(slot));
-  const classes = ["tile", `t-${s.badge}`, s.stale && "stale", s.veil && "veiled", p.target && "target", p.focused && "focused"];
+  const classes = [
+    "tile",
+    `t-${s.badge}`,
+    s.stale && "stale",
+    s.veil && "veiled",
+    p.target && "target",
+    p.focused && "focused",
+  ];
   return (
     <section
       ref={box}
@@ -200,7 +207,7 @@ export const Tile = memo(function Tile(p: TileProps) {
       onPointerEnter={() => setHover(true)}
       onPointerLeave={() => setHover(false)}
     >
-      <video ref={video} data-testid="tile-video" muted playsInline autoPlay disablePictureInPicture aria-hidden="true" />
+      <video ref={video} data-testid="tile-video" muted playsInline autoPlay disablePictureInPicture tabIndex={-1} />
       {assigned && <Watermark me={p.me} now={now + p.offset} />}
       <button
         type="button"
@@ -235,7 +242,6 @@ export const Tile = memo(function Tile(p: TileProps) {
           {t("wall.empty")}
         </div>
       )}
-      {p.focused && <time className="wallclock">{clock(now + p.offset)}</time>}
     </section>
   );
 });

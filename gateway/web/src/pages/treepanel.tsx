@@ -53,24 +53,36 @@ export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onHi
     if (!element) return;
     const y = next * rowHeight;
     if (y < element.scrollTop) element.scrollTop = y;
-    if (y + rowHeight > element.scrollTop + element.clientHeight) element.scrollTop = y + rowHeight - element.clientHeight;
+    if (y + rowHeight > element.scrollTop + element.clientHeight)
+      element.scrollTop = y + rowHeight - element.clientHeight;
   };
   const keys = (e: KeyboardEvent) => {
     const row = list[cursor];
-    const steps: Record<string, () => void> = {
-      ArrowDown: () => move(cursor + 1),
-      ArrowUp: () => move(cursor - 1),
-      Home: () => move(0),
-      End: () => move(list.length - 1),
-      ArrowRight: () => row?.kind === "unit" && fold(row.id, true),
-      ArrowLeft: () => row?.kind === "unit" && fold(row.id, false),
-      Enter: () => act(row),
-      " ": () => act(row),
-    };
-    const step = steps[e.key];
-    if (!step) return;
+    switch (e.key) {
+      case "ArrowDown":
+        move(cursor + 1);
+        break;
+      case "ArrowUp":
+        move(cursor - 1);
+        break;
+      case "Home":
+        move(0);
+        break;
+      case "End":
+        move(list.length - 1);
+        break;
+      case "ArrowRight":
+      case "ArrowLeft":
+        if (row?.kind === "unit") fold(row.id, e.key === "ArrowRight");
+        break;
+      case "Enter":
+      case " ":
+        act(row);
+        break;
+      default:
+        return;
+    }
     e.preventDefault();
-    step();
   };
   const first = Math.max(0, Math.floor(top / rowHeight) - spare);
   const count = Math.ceil((box.current?.clientHeight ?? 900) / rowHeight) + 2 * spare;
@@ -88,7 +100,13 @@ export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onHi
             data-testid="tree-search"
           />
         </label>
-        <button type="button" className="quiet icon" onClick={onHide} aria-label={t("wall.hideTree")} title={t("wall.hideTree")}>
+        <button
+          type="button"
+          className="quiet icon"
+          onClick={onHide}
+          aria-label={t("wall.hideTree")}
+          title={t("wall.hideTree")}
+        >
           <Icon name="back" />
         </button>
       </div>
@@ -137,18 +155,21 @@ function TreeRow({ row, y, cursor, shown, state, onAct }: RowProps) {
   const { t } = useTexts();
   const common = {
     id: `row-${row.kind}-${row.id}`,
-    role: "treeitem",
-    tabIndex: -1,
     "aria-level": row.depth + 1,
-    "aria-selected": shown,
     style: { top: y, paddingLeft: 8 + row.depth * 13 },
     onClick: onAct,
   };
   if (row.kind === "unit") {
     const { live, total } = row.counts;
     return (
-      // biome-ignore lint/a11y/useKeyWithClickEvents: the tree around it has the keys
-      <div {...common} className={`row unit ${row.unit.tier} ${cursor ? "cursor" : ""}`} aria-expanded={row.open}>
+      <div
+        {...common}
+        role="treeitem"
+        tabIndex={-1}
+        aria-selected={false}
+        className={`row unit ${row.unit.tier} ${cursor ? "cursor" : ""}`}
+        aria-expanded={row.open}
+      >
         <Icon name={row.open ? "down" : "open"} size={11} />
         <b>{row.unit.name}</b>
         <span className={live < total ? "part" : ""} title={t("wall.watching", { live, total })}>
@@ -159,9 +180,11 @@ function TreeRow({ row, y, cursor, shown, state, onAct }: RowProps) {
   }
   const { camera } = row;
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the tree around it has the keys
     <div
       {...common}
+      role="treeitem"
+      tabIndex={-1}
+      aria-selected={shown}
       className={`row camera ${cursor ? "cursor" : ""} ${shown ? "shown" : ""}`}
       draggable
       onDragStart={(e) => e.dataTransfer.setData("text/skein-camera", camera.id)}

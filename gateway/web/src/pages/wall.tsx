@@ -68,10 +68,23 @@ function Tools({ size, onSize, onFill }: { size: Size; onSize(s: Size): void; on
           </button>
         ))}
       </div>
-      <button type="button" className="quiet icon" onClick={onFill} aria-label={t("wall.fill")} title={t("wall.fill")} data-testid="fill">
+      <button
+        type="button"
+        className="quiet icon"
+        onClick={onFill}
+        aria-label={t("wall.fill")}
+        title={t("wall.fill")}
+        data-testid="fill"
+      >
         <Icon name="fill" />
       </button>
-      <button type="button" className="quiet icon" onClick={toggleFullscreen} aria-label={t("app.fullscreen")} title={`${t("app.fullscreen")} (F)`}>
+      <button
+        type="button"
+        className="quiet icon"
+        onClick={toggleFullscreen}
+        aria-label={t("app.fullscreen")}
+        title={`${t("app.fullscreen")} (F)`}
+      >
         <Icon name="full" />
       </button>
     </>,
@@ -95,7 +108,7 @@ export default function Wall({ me }: { me: Me }) {
   const live = useMemo(() => order.filter((id) => cameras.get(id)?.state === "live"), [order, cameras]);
   useEffect(() => {
     if (layout.auto && loaded) change((l) => fill(l, live));
-  }, [layout.auto, layout.size, loaded, live, change]);
+  }, [layout.auto, loaded, live, change]);
   // A camera to watch may be named in the address, from the health page.
   useEffect(() => {
     const wanted = /^#\/wall\/([a-z0-9-]{1,64})$/.exec(location.hash)?.[1];
@@ -111,9 +124,9 @@ export default function Wall({ me }: { me: Me }) {
     (size: Size) => {
       setFocus(undefined);
       setTarget(undefined);
-      change((l) => resize(l, size));
+      change((l) => (l.auto ? fill(resize(l, size), live) : resize(l, size)));
     },
-    [change],
+    [change, live],
   );
   const onEscape = useCallback(() => {
     if (document.querySelector("[role=dialog]")) return;
@@ -155,7 +168,13 @@ export default function Wall({ me }: { me: Me }) {
       {tree ? (
         <TreePanel snapshot={snapshot} shown={shown} onPick={onPick} onHide={onHideTree} />
       ) : (
-        <button type="button" className="tree-show" onClick={() => setTree(true)} aria-label={t("wall.showTree")} title={t("wall.showTree")}>
+        <button
+          type="button"
+          className="tree-show"
+          onClick={() => setTree(true)}
+          aria-label={t("wall.showTree")}
+          title={t("wall.showTree")}
+        >
           <Icon name="open" />
         </button>
       )}

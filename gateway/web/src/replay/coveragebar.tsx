@@ -78,7 +78,10 @@ export function CoverageBar({ footage, window: w, selected, playing, onJump, onS
           />
         ))}
         {mark && (
-          <em style={{ left: percent(share(mark.from)), width: percent(share(mark.to) - share(mark.from)) }} aria-hidden="true" />
+          <em
+            style={{ left: percent(share(mark.from)), width: percent(share(mark.to) - share(mark.from)) }}
+            aria-hidden="true"
+          />
         )}
         {playing !== undefined && <u style={{ left: percent(share(playing)) }} aria-hidden="true" />}
       </div>

@@ -8,6 +8,8 @@ import { Antd } from "../ui/antd";
 import type { Range } from "./bar";
 import { registerRetrieval } from "./retrieval";
 
+const { TextArea } = Input;
+
 interface Props {
   camera: Camera;
   range: Range;
@@ -50,7 +52,7 @@ export default function RetrievalDialog({ camera, range, onDone, onCancel }: Pro
         </p>
         <label className="field">
           <span>{t("retrieval.reason")} *</span>
-          <Input.TextArea
+          <TextArea
             value={reason}
             onChange={(e) => setReason(e.target.value)}
             placeholder={t("retrieval.reasonHint")}
@@ -62,7 +64,12 @@ export default function RetrievalDialog({ camera, range, onDone, onCancel }: Pro
         </label>
         <label className="field">
           <span>{t("retrieval.document")}</span>
-          <Input value={document} onChange={(e) => setDocument(e.target.value)} maxLength={200} data-testid="retrieval-document" />
+          <Input
+            value={document}
+            onChange={(e) => setDocument(e.target.value)}
+            maxLength={200}
+            data-testid="retrieval-document"
+          />
         </label>
         <p className="login-error" role="alert">
           {error}

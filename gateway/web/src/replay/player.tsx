@@ -1,4 +1,4 @@
-import { type RefObject, useEffect, useState } from "react";
+import { type RefObject, useEffect, useRef, useState } from "react";
 import { ApiError, request } from "../api/client";
 import { reasonText, useTexts } from "../i18n";
 import { type Footage, type Range, wallTime } from "./bar";
@@ -28,7 +28,11 @@ type State = { phase: "loading" | "playing" | "none" } | { phase: "failed"; deta
  * Starts a clip in a video: asks for the playlist first, since a <video> hides why it was refused, then plays the MP4
  * or the HLS. Returns how to stop.
  */
-function play(clip: Clip, video: HTMLVideoElement, on: { state(s: State): void; date(d: () => number | undefined): void; retrieval(): void }) {
+function play(
+  clip: Clip,
+  video: HTMLVideoElement,
+  on: { state(s: State): void; date(d: () => number | undefined): void; retrieval(): void },
+) {
   const abort = new AbortController();
   let destroy: (() => void) | undefined;
   const list = clipURL(clip.camera, clip, "m3u8", clip.retrieval);
@@ -72,6 +76,9 @@ function play(clip: Clip, video: HTMLVideoElement, on: { state(s: State): void; 
 export function Player({ clip, footage, video, onTime, onRetrieval }: Props) {
   const { t } = useTexts();
   const [state, setState] = useState<State>({ phase: "loading" });
+  // Footage only refines the time shown: a refresh of it must not start the clip anew.
+  const known = useRef(footage);
+  known.current = footage;
   useEffect(() => {
     const v = video.current;
     if (!v) return;
@@ -79,9 +86,10 @@ export function Player({ clip, footage, video, onTime, onRetrieval }: Props) {
     let date: (() => number | undefined) | undefined;
     const stop = play(clip, v, { state: setState, date: (d) => (date = d), retrieval: onRetrieval });
     const playing = () => setState({ phase: "playing" });
-    const failed = () => v.src && v.error && setState({ phase: "failed", detail: v.error.message || `MEDIA ${v.error.code}` });
+    const failed = () =>
+      v.src && v.error && setState({ phase: "failed", detail: v.error.message || `MEDIA ${v.error.code}` });
     const time = () => {
-      if (v.readyState > 0) onTime(date?.() ?? wallTime(footage, clip, v.currentTime, v.duration));
+      if (v.readyState > 0) onTime(date?.() ?? wallTime(known.current, clip, v.currentTime, v.duration));
     };
     v.addEventListener("playing", playing);
     v.addEventListener("error", failed);
@@ -92,8 +100,6 @@ export function Player({ clip, footage, video, onTime, onRetrieval }: Props) {
       v.removeEventListener("timeupdate", time);
       stop();
     };
-    // footage only refines the time shown; a refresh of it must not start the clip anew
-    // biome-ignore lint/correctness/useExhaustiveDependencies: see above
   }, [clip, video, onTime, onRetrieval]);
   return (
     <div className="player">
@@ -109,4 +115,5 @@ export function Player({ clip, footage, video, onTime, onRetrieval }: Props) {
   );
 }
 
-const reasonOr = (t: (k: string) => string, detail: string) => (/^[a-z_]+$/.test(detail) ? reasonText(t, detail) : detail);
+const reasonOr = (t: (k: string) => string, detail: string) =>
+  /^[a-z_]+$/.test(detail) ? reasonText(t, detail) : detail;

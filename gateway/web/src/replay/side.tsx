@@ -27,7 +27,10 @@ const kindFor = (r: Range): Kind => (r.to - r.from <= 5 * 60_000 ? "mp4" : "hls"
 
 /** Coverage of the last hours, kept fresh while the page is seen. */
 function useFootage(camera: string, hours: number, offset: number) {
-  const [window, setWindow] = useState<Range>(() => ({ from: Date.now() + offset - hours * 3_600_000, to: Date.now() + offset }));
+  const [window, setWindow] = useState<Range>(() => ({
+    from: Date.now() + offset - hours * 3_600_000,
+    to: Date.now() + offset,
+  }));
   const [data, setData] = useState<Footage>();
   const clockOffset = useRef(offset);
   clockOffset.current = offset;
@@ -65,10 +68,21 @@ export default function Side({ camera, me, onClose }: { camera: Camera; me: Me; 
       <header>
         <div>
           <h2>{camera.name}</h2>
-          <p>{path(units, camera.unit).map((u) => u.name).join(" / ")}</p>
+          <p>
+            {path(units, camera.unit)
+              .map((u) => u.name)
+              .join(" / ")}
+          </p>
         </div>
         <Badge state={listed(camera, reachable)} />
-        <button type="button" className="quiet icon" onClick={onClose} aria-label={t("wall.back")} title={t("wall.back")} data-testid="side-close">
+        <button
+          type="button"
+          className="quiet icon"
+          onClick={onClose}
+          aria-label={t("wall.back")}
+          title={t("wall.back")}
+          data-testid="side-close"
+        >
           <Icon name="close" />
         </button>
       </header>
@@ -93,7 +107,12 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
       const to = Math.min(r.to, r.from + mostHours * 3_600_000);
       const range = { from: Math.round(r.from), to: Math.round(to) };
       setPlaying(undefined);
-      setClip({ ...range, camera: camera.id, kind: kind ?? kindFor(range), retrieval: register.find(camera.id, range) });
+      setClip({
+        ...range,
+        camera: camera.id,
+        kind: kind ?? kindFor(range),
+        retrieval: register.find(camera.id, range),
+      });
     },
     [camera.id],
   );
@@ -129,23 +148,41 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
     const at = playing ?? clip?.from ?? 0;
     const v = video.current;
     const caption = { title: camera.name, time: stamp(at), note: me.name };
-    if (!(v && (await saveSnapshot(v, caption, fileName(camera.id, stamp(at), "png"))))) toast("info", t("wall.noPicture"));
+    if (!(v && (await saveSnapshot(v, caption, fileName(camera.id, stamp(at), "png")))))
+      toast("info", t("wall.noPicture"));
   };
   return (
     <section className="replay" aria-label={t("replay.title")}>
       <div className="choices" role="toolbar" aria-label={t("replay.title")}>
         {minutes.map((n) => (
-          <button key={n} type="button" aria-pressed={choice === n} onClick={() => openLast(n)} data-testid={`replay-last-${n}`}>
+          <button
+            key={n}
+            type="button"
+            aria-pressed={choice === n}
+            onClick={() => openLast(n)}
+            data-testid={`replay-last-${n}`}
+          >
             {t("replay.last", { n })}
           </button>
         ))}
-        <button type="button" aria-pressed={choice === "custom"} onClick={() => setChoice("custom")} data-testid="replay-custom">
+        <button
+          type="button"
+          aria-pressed={choice === "custom"}
+          onClick={() => setChoice("custom")}
+          data-testid="replay-custom"
+        >
           {t("replay.custom")}
         </button>
       </div>
       {choice === "custom" && <Custom range={clip ?? { from: window.to - 300_000, to: window.to }} onOpen={open} />}
       {clip ? (
-        <Player clip={clip} footage={data ?? { spans: [], gaps: [] }} video={video} onTime={setPlaying} onRetrieval={onRetrieval} />
+        <Player
+          clip={clip}
+          footage={data ?? { spans: [], gaps: [] }}
+          video={video}
+          onTime={setPlaying}
+          onRetrieval={onRetrieval}
+        />
       ) : (
         <div className="player">
           <div className="player-note none">{data ? t("replay.nothing") : t("replay.loading")}</div>
@@ -155,7 +192,8 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
         <time data-testid="replay-time">{clip ? stamp(playing ?? clip.from) : "—"}</time>
         {clip && (
           <span>
-            {t("replay.length", { length: length(clip.to - clip.from) })} · {t("replay.covered", { percent: share.toFixed(share < 100 ? 1 : 0) })}
+            {t("replay.length", { length: length(clip.to - clip.from) })} ·{" "}
+            {t("replay.covered", { percent: share.toFixed(share < 100 ? 1 : 0) })}
           </span>
         )}
       </div>
@@ -183,12 +221,25 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
       <div className="deeds">
         <div className="choices small" role="toolbar" aria-label="MP4 / HLS">
           {(["mp4", "hls"] as const).map((kind) => (
-            <button key={kind} type="button" aria-pressed={clip?.kind === kind} disabled={!clip} onClick={() => clip && open(clip, kind)} data-testid={`replay-${kind}`}>
+            <button
+              key={kind}
+              type="button"
+              aria-pressed={clip?.kind === kind}
+              disabled={!clip}
+              onClick={() => clip && open(clip, kind)}
+              data-testid={`replay-${kind}`}
+            >
               {kind.toUpperCase()}
             </button>
           ))}
         </div>
-        <button type="button" className="deed" disabled={!clip} onClick={() => void snapshot()} data-testid="replay-snapshot">
+        <button
+          type="button"
+          className="deed"
+          disabled={!clip}
+          onClick={() => void snapshot()}
+          data-testid="replay-snapshot"
+        >
           <Icon name="shot" /> {t("replay.snapshot")}
         </button>
         {clip && (
@@ -292,7 +343,13 @@ function Facts({ camera }: { camera: Camera }) {
       <dl>
         <dt>{t("health.recording")}</dt>
         <dd>
-          {!r ? t("health.unknownRecording") : !r.wanted ? t("health.off") : r.active ? t("health.active") : `${t("health.stalled")} ${r.detail ?? ""}`}
+          {!r
+            ? t("health.unknownRecording")
+            : !r.wanted
+              ? t("health.off")
+              : r.active
+                ? t("health.active")
+                : `${t("health.stalled")} ${r.detail ?? ""}`}
           {lastWrite !== undefined && ` · ${clock(lastWrite)}`}
         </dd>
         <dt>{t("health.clock")}</dt>

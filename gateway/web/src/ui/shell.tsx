@@ -2,8 +2,8 @@ import { type ReactNode, useEffect, useMemo, useRef } from "react";
 import type { Me } from "../api/types";
 import type { Page } from "../app";
 import { roleText, setLanguage, useTexts } from "../i18n";
-import { clock, day } from "../lib/time";
 import { useSecond } from "../lib/tick";
+import { clock, day } from "../lib/time";
 import { listed, unmeasured } from "../live/tile";
 import { logout, useCameras } from "../state";
 import { Dot } from "./badge";
@@ -96,7 +96,12 @@ export function Shell({ me, page, children }: { me: Me; page: Page; children: Re
         <div id="tools" className="tools" />
         <Sums />
         <Clock />
-        <button type="button" className="quiet" onClick={() => setLanguage(language === "zh" ? "en" : "zh")} data-testid="language">
+        <button
+          type="button"
+          className="quiet"
+          onClick={() => setLanguage(language === "zh" ? "en" : "zh")}
+          data-testid="language"
+        >
           {t("app.language")}
         </button>
         <div className="who">

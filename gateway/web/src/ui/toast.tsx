@@ -43,7 +43,12 @@ export function Toasts() {
   return (
     <div className="toasts" aria-live="assertive" aria-atomic="false">
       {list.map((t) => (
-        <div key={t.id} className={`toast ${t.tone}`} data-testid="toast" role={t.tone === "error" ? "alert" : "status"}>
+        <div
+          key={t.id}
+          className={`toast ${t.tone}`}
+          data-testid="toast"
+          role={t.tone === "error" ? "alert" : "status"}
+        >
           {t.text}
         </div>
       ))}

@@ -3,8 +3,19 @@ import { fakeLinks } from "../live/fakelink";
 import { decode } from "./protocol";
 import { WallSession } from "./session";
 
-const show = (camera: string, profile: "main" | "sub" | "auto" = "auto") => ({ camera, profile, width: 640, height: 360 });
-const state = (slot: number, camera: string, s = "live", more = {}) => ({ type: "state", slot, camera, state: s, ...more });
+const show = (camera: string, profile: "main" | "sub" | "auto" = "auto") => ({
+  camera,
+  profile,
+  width: 640,
+  height: 360,
+});
+const state = (slot: number, camera: string, s = "live", more = {}) => ({
+  type: "state",
+  slot,
+  camera,
+  state: s,
+  ...more,
+});
 
 function wall(slots = 4, more = {}) {
   const fake = fakeLinks();
@@ -90,7 +101,11 @@ describe("a wall session", () => {
     session.show(0, show("a"));
     last().up();
     last().say(state(0, "a", "no_signal", { reason: "camera-silent" }));
-    expect(session.view(0)).toMatchObject({ phase: "connecting", reason: "camera_silent", report: { state: "no_signal" } });
+    expect(session.view(0)).toMatchObject({
+      phase: "connecting",
+      reason: "camera_silent",
+      report: { state: "no_signal" },
+    });
     last().say(state(0, "a", "not_permitted"));
     expect(session.view(0)).toMatchObject({ phase: "refused", reason: "not_permitted" });
   });
@@ -187,7 +202,8 @@ describe("messages of the gateway", () => {
   ])("drops %s", (_, data) => expect(decode(data, 4)).toBeUndefined());
 
   it("keeps the good and drops odd figures", () => {
-    const data = '{"type":"state","slot":3,"camera":"a","profile":"huge","state":"live","fps":"many","kbps":9,"more":1}';
+    const data =
+      '{"type":"state","slot":3,"camera":"a","profile":"huge","state":"live","fps":"many","kbps":9,"more":1}';
     expect(decode(data, 4)).toEqual({
       type: "state",
       slot: 3,

@@ -1,8 +1,8 @@
+import { Backoff } from "../lib/backoff";
 import { canH265, choose, receivable } from "../live/codecs";
 import { Connection, type ConnectionEvents, type ConnectionOptions, type Down } from "../live/connection";
 import { StatsReader } from "../live/stats";
 import { type LiveTransport, type SlotRequest, type SlotStats, SlotTable } from "../live/transport";
-import { Backoff } from "../lib/backoff";
 import { channelLabel, decode, encode, type Show, type SlotState, wallPath } from "./protocol";
 
 type Link = Pick<Connection, "open" | "close" | "stats" | "tell">;
@@ -167,7 +167,9 @@ export class WallSession implements LiveTransport {
       {
         phase: m.state === "not_permitted" ? "refused" : moving || old.phase === "playing" ? "playing" : "connecting",
         profile: m.profile ?? old.profile,
-        reason: moving ? undefined : (reasonKey(m.reason) ?? (m.state === "not_permitted" ? "not_permitted" : undefined)),
+        reason: moving
+          ? undefined
+          : (reasonKey(m.reason) ?? (m.state === "not_permitted" ? "not_permitted" : undefined)),
         report: { state: m.state, reason: reasonKey(m.reason), ageMs: m.age_ms, fps: m.fps, kbps: m.kbps },
       },
       moving && old.phase !== "playing", // only from now on are the frames this camera's
