@@ -2,15 +2,31 @@
 
 package relay
 
-import "net"
-
-const segmentMessageLen = 24
+import (
+	"net"
+	"net/netip"
+)
 
 func segmentation(*net.UDPConn) bool { return false }
-
-func putSegmentMessage([]byte, uint16) {}
 
 func widen(conn *net.UDPConn, bytes int) {
 	_ = conn.SetReadBuffer(bytes)
 	_ = conn.SetWriteBuffer(bytes)
 }
+
+type sockaddr struct{}
+
+func makeSockaddr(netip.AddrPort, bool) sockaddr { return sockaddr{} }
+
+// wire sends datagrams one by one.
+type wire struct{ out *outlet }
+
+func newWire(o *outlet) *wire { return &wire{out: o} }
+
+func (w *wire) add(p *path, data []byte, _ int) {
+	if _, err := w.out.conn.WriteToUDPAddrPort(data, p.addr); err != nil {
+		w.out.errors.Add(1)
+	}
+}
+
+func (w *wire) flush() {}

@@ -216,14 +216,14 @@ func (r *Relay) newPeer(t *transport, m *webrtc.MediaEngine, keys *handshakeKeys
 // follow keeps the session's path at the selected candidate pair.
 func (s *session) follow(t *transport) {
 	s.pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
-		if p := t.pathOf(pair, s.ufrag()); p != nil {
+		if p := t.pathOf(pair, s.ufrag(), s.relay.outlet); p != nil {
 			s.path.Store(p)
 			s.log.Debug("media path selected", "remote", p.String())
 		}
 	})
 }
 
-func (t *transport) pathOf(pair *webrtc.ICECandidatePair, ufrag string) *path {
+func (t *transport) pathOf(pair *webrtc.ICECandidatePair, ufrag string, out *outlet) *path {
 	if pair == nil || pair.Remote == nil || pair.Local == nil {
 		return nil
 	}
@@ -239,7 +239,7 @@ func (t *transport) pathOf(pair *webrtc.ICECandidatePair, ufrag string) *path {
 		}
 		return &path{stream: conn, remote: net.TCPAddrFromAddrPort(addr), addr: addr}
 	}
-	return &path{udp: net.UDPAddrFromAddrPort(addr), addr: addr}
+	return out.path(addr)
 }
 
 func (p *path) String() string {
