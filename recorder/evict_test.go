@@ -1,0 +1,161 @@
+package recorder_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"skein/recorder"
+	"skein/recorder/segment"
+	"skein/recorder/store"
+)
+
+func sum(b []byte) [32]byte { return sha256.Sum256(b) }
+
+// fill ships n segments of each camera, 4 s each, ending now.
+func (b *bed) fill(n int, cameras ...string) (bytes int64) {
+	b.t.Helper()
+	start := time.Now().UTC().Truncate(time.Millisecond).Add(-time.Duration(n) * 4 * time.Second)
+	for _, c := range cameras {
+		for i := range n {
+			m, data := footage(b.t, c, uint64(i+1), start.Add(time.Duration(i)*4*time.Second), 4)
+			path := filepath.Join(b.dir, fmt.Sprintf("in-%s-%d", c, i))
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				b.t.Fatal(err)
+			}
+			if _, err := b.rec.Ship(b.t.Context(), m, path); err != nil {
+				b.t.Fatal(err)
+			}
+			_ = os.Remove(path)
+			bytes += m.Bytes
+		}
+	}
+	return bytes
+}
+
+// runUntil runs the role until ok holds.
+func (b *bed) runUntil(ok func() bool) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := b.rec.Run(ctx); err != nil {
+			b.t.Error(err)
+		}
+	})
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() && ctx.Err() == nil {
+		<-tick.C
+	}
+	if ctx.Err() != nil {
+		b.t.Error("not in time")
+	}
+	cancel()
+	wg.Wait()
+}
+
+func TestArchiveStaysBelowItsBound(t *testing.T) {
+	t.Parallel()
+	const limit = 700_000
+	var locked string
+	b := newBed(t, recorder.Config{MaxBytes: limit}, func(d *recorder.Deps) {
+		x, s := d.Index, d.Store
+		d.Remove = func(ctx context.Context, camera string, r segment.Record) error {
+			key := r.Key(camera)
+			if locked == "" || locked == key {
+				locked = key // the very oldest
+				return store.ErrLocked
+			}
+			if err := x.Remove(ctx, camera, r); err != nil {
+				return err
+			}
+			return s.Delete(ctx, r.Shard, key)
+		}
+	})
+	total := b.fill(20, "a", "b")
+	if total < limit*3/2 {
+		t.Fatalf("only %d bytes", total)
+	}
+	b.runUntil(func() bool { return b.rec.Storage().Bytes <= limit && b.rec.Storage().Measured })
+	keys, n := b.stored()
+	if len(keys) != n {
+		t.Fatalf("%d objects, %d records", len(keys), n)
+	}
+	var bytes int64
+	oldest := map[string]time.Time{}
+	for _, k := range keys {
+		c, r, err := segment.ParseKey(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(b.dir, filepath.FromSlash(k)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes += info.Size()
+		if k != locked && (oldest[c].IsZero() || r.Start.Before(oldest[c])) {
+			oldest[c] = r.Start
+		}
+	}
+	if bytes > limit || bytes < limit*9/10 {
+		t.Errorf("%d bytes left of %d allowed", bytes, limit)
+	}
+	if d := oldest["a"].Sub(oldest["b"]).Abs(); d > 4*time.Second {
+		t.Errorf("cameras begin %v apart: not the oldest went", d)
+	}
+}
+
+func TestMeasuringFindsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, recorder.Config{}, nil)
+	total := b.fill(30, "a", "b", "c")
+	second, err := recorder.New(recorder.Config{MaxBytes: total * 2}, recorder.Deps{Store: b.store, Index: b.index})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := b.rec
+	b.rec = second
+	b.runUntil(func() bool { return second.Storage().Measured })
+	got, want := second.Storage(), first.Storage()
+	if got.Bytes != total || want.Bytes != total || got.Segments != 90 || len(got.Cameras) != 3 {
+		t.Errorf("measured %+v, counted %+v", got, want)
+	}
+	if got.DaysLeft == nil || got.BytesPerDay == 0 || *got.DaysLeft <= 0 || *got.DaysHeld <= *got.DaysLeft {
+		t.Errorf("forecast %+v", got)
+	}
+	for i := range got.Cameras {
+		if a, b := got.Cameras[i], want.Cameras[i]; a.Bytes != b.Bytes || !a.Oldest.Equal(b.Oldest) || !a.Newest.Equal(b.Newest) {
+			t.Errorf("camera %+v, counted %+v", a, b)
+		}
+	}
+}
+
+func TestStorageOverHTTP(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, recorder.Config{}, func(d *recorder.Deps) {
+		d.Free = func() (int64, int64, error) { return 1 << 30, 1 << 40, nil }
+	})
+	b.fill(2, "a", "b")
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/v1/storage?camera=b", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Authorization", "bearer "+token)
+	status, _, body := b.do(q)
+	var s recorder.Storage
+	if err := json.Unmarshal(body, &s); err != nil || status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if len(s.Cameras) != 1 || s.Cameras[0].Camera != "b" || s.Segments != 4 || s.Free == nil || *s.Free != 1<<30 {
+		t.Errorf("%s", body)
+	}
+}
