@@ -2,14 +2,21 @@ package clip_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/g711"
+
+	"skein/edge/media"
+	"skein/recorder/clip"
 	"skein/recorder/fmp4/fmp4test"
 )
 
@@ -63,7 +70,7 @@ func TestClipShowsExactlyTheRange(t *testing.T) {
 	for name, spec := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			spec.Seconds = 14
+			spec.Seconds = 10
 			src := fmp4test.Make(t, spec)
 			a := &archive{dir: t.TempDir()}
 			a.record(t, src.Desc, src.At(start), 4*time.Second)
@@ -71,7 +78,7 @@ func TestClipShowsExactlyTheRange(t *testing.T) {
 				t.Fatalf("%d segments", len(a.recs))
 			}
 			url := a.serve(t)
-			for _, r := range [][2]float64{{0, 14}, {3.3, 9.71}, {4, 8}, {5.021, 5.5}, {1.96, 12.04}} {
+			for _, r := range [][2]float64{{0, 10}, {3.3, 9.71}, {4, 8}} {
 				t.Run(fmt.Sprint(r), func(t *testing.T) {
 					path := fetch(t, url, start.Add(sec(r[0])), start.Add(sec(r[1])))
 					first := int(r[0]*25 + 1e-6)
@@ -157,4 +164,62 @@ func TestOverlapDoublesNothing(t *testing.T) {
 	if _, err := fmt.Sscan(out, &n); err != nil || n < 467 || n > 471 {
 		t.Errorf("%d packets of sound, want about 469", n)
 	}
+}
+
+func TestG711IsLossless(t *testing.T) {
+	t.Parallel()
+	src := fmp4test.Make(t, fmp4test.Spec{Video: "mjpeg", Audio: "alaw", Seconds: 5})
+	units := src.At(start)
+	var want []byte
+	for i, u := range units {
+		if u.IsVideo() {
+			continue
+		}
+		if n := len(want) / 320; n >= 150 && n < 200 { // a second of sound is missing
+			units[i] = nil
+			want = append(want, make([]byte, 320)...)
+			continue
+		}
+		pcm := g711.DecodeAlaw(u.NALUs[0])
+		for k := 0; k < len(pcm); k += 2 {
+			want = append(want, pcm[k+1], pcm[k])
+		}
+	}
+	units = slices.DeleteFunc(units, func(u *media.AccessUnit) bool { return u == nil })
+	a := &archive{dir: t.TempDir()}
+	a.record(t, src.Desc, units, 2*time.Second)
+	path := fetch(t, a.serve(t), start, start.Add(5*time.Second))
+	got, _ := fmp4test.Run(t, "ffmpeg", "-v", "error", "-i", path, "-map", "0:a", "-f", "s16le", "-")
+	if !bytes.Equal([]byte(got), want) {
+		t.Errorf("%d bytes of sound, want %d, the same ones", len(got), len(want))
+	}
+}
+
+func TestReadingStopsWithTheClient(t *testing.T) {
+	t.Parallel()
+	src := fmp4test.Make(t, fmp4test.Spec{Video: "mjpeg", Size: "1280x720", Seconds: 12})
+	a := &archive{dir: t.TempDir()}
+	a.record(t, src.Desc, src.At(start), time.Second)
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet,
+		"/v1/clips/cam0.mp4"+span(start, start.Add(12*time.Second)), nil)
+	ctx, leave := context.WithCancel(t.Context())
+	w := &leaver{ResponseRecorder: httptest.NewRecorder(), leave: leave}
+	clip.NewHandler(clip.Config{Records: a, Objects: a}).ServeHTTP(w, req.WithContext(ctx))
+	opened := a.opens.Load() - int64(len(a.recs)) // one for each index
+	if opened > 2 || w.Body.Len() > 200<<10 {
+		t.Errorf("%d segments opened, %d bytes sent after the client left", opened, w.Body.Len())
+	}
+}
+
+// leaver is a client that leaves after 100 kB.
+type leaver struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (l *leaver) Write(p []byte) (int, error) {
+	if l.Body.Len() > 100<<10 {
+		l.leave()
+	}
+	return l.ResponseRecorder.Write(p)
 }

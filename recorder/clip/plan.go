@@ -53,12 +53,11 @@ func (p *plan) Size() int64 { return int64(len(p.header)) + p.size }
 // planner lays out a clip segment by segment.
 type planner struct {
 	plan
-	within    segment.Range
-	scale     uint32 // ticks per second of movie and video
-	begun     bool   // plan.from is known
-	movie     fmp4.Movie
-	video     []*videoTrack
-	skipVideo bool
+	within segment.Range
+	scale  uint32 // ticks per second of movie and video
+	begun  bool   // plan.from is known
+	movie  fmp4.Movie
+	video  []*videoTrack
 }
 
 // errEmpty: segments were found, but no sample of them lies in the range.
@@ -81,7 +80,8 @@ func (l *library) layout(ctx context.Context, camera string, within segment.Rang
 	if !p.finish() {
 		return nil, errEmpty
 	}
-	return &p.plan, nil
+	done := p.plan // the planner and its tables can go
+	return &done, nil
 }
 
 // take adds what one segment contributes.
@@ -160,6 +160,9 @@ func (p *planner) finish() bool {
 		p.movie.Tracks = append(p.movie.Tracks, &t.mt)
 	}
 	p.header = p.movie.Header(p.size)
+	for _, t := range p.audio {
+		t.mt = fmp4.MovieTrack{} // a reader needs only what the track is
+	}
 	return p.size > 0
 }
 

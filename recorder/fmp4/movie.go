@@ -92,7 +92,11 @@ func (t *MovieTrack) Finish(end int64) {
 
 // Header returns all of the file before size bytes of media data.
 func (m *Movie) Header(size int64) []byte {
-	var w builder
+	room := 1024
+	for _, t := range m.Tracks {
+		room += 1024 + len(t.sizes) + len(t.stts) + len(t.ctts) + len(t.stss) + 20*len(t.chunks)
+	}
+	w := builder{make([]byte, 0, room)}
 	at := w.box("ftyp")
 	w.str("isom")
 	w.u32(0x200)
