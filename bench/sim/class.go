@@ -20,8 +20,8 @@ type class struct {
 type pictures interface {
 	// parameterSets returns the NAL units that precede a key frame.
 	parameterSets() [][]byte
-	// begin returns the coding state of one stream.
-	begin() pictureWriter
+	// begin returns the coding state of one stream, which works in mem.
+	begin(mem *scratch) pictureWriter
 }
 
 // pictureWriter completes pictures with text. It is used by one goroutine.

@@ -76,13 +76,13 @@ func (p *pictures264) addDelta(s *scene.Scene, coder *h264.Coder) {
 
 func (p *pictures264) parameterSets() [][]byte { return p.sets }
 
-func (p *pictures264) begin() pictureWriter { return &writer264{loop: p} }
+func (p *pictures264) begin(mem *scratch) pictureWriter { return &writer264{loop: p, bits: &mem.bits} }
 
 type writer264 struct {
 	loop     *pictures264
 	idr      uint32
 	frameNum uint32
-	bits     raster.Bits
+	bits     *raster.Bits
 }
 
 func (w *writer264) appendKey(dst []byte, i int, text []raster.Patch) []byte {
@@ -101,10 +101,10 @@ func (w *writer264) appendKey(dst []byte, i int, text []raster.Patch) []byte {
 func (w *writer264) appendDelta(dst []byte, i int, text []raster.Patch) []byte {
 	w.frameNum++
 	w.bits.Reset(w.bits.Buf)
-	h264.PutPHeader(&w.bits, w.frameNum)
+	h264.PutPHeader(w.bits, w.frameNum)
 	at := 0
 	for _, b := range text {
-		h264.PutPCMHeaderP(&w.bits, b.Index-at)
+		h264.PutPCMHeaderP(w.bits, b.Index-at)
 		w.bits.Buf = append(w.bits.Buf, b.Samples...)
 		at = b.Index + 1
 	}

@@ -47,7 +47,7 @@ func newPictures265(s *scene.Scene, v Video) *pictures265 {
 
 func (p *pictures265) parameterSets() [][]byte { return p.sets }
 
-func (p *pictures265) begin() pictureWriter {
+func (p *pictures265) begin(*scratch) pictureWriter {
 	return &writer265{loop: p, writer: h265.NewWriter(p.video.Width, p.video.Height)}
 }
 

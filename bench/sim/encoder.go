@@ -22,18 +22,24 @@ type encoder struct {
 	jumpAt  uint64 // its frame
 	jumpPos uint64 // its place in the loop
 
+	*scratch
+}
+
+// scratch is memory for coding one picture, shared by the encoders that one goroutine uses.
+type scratch struct {
 	blocks []raster.Patch
 	sei    []byte
 	slice  []byte
 	nalus  [][]byte
+	bits   raster.Bits
 }
 
 // newEncoder makes its class if nobody has before, which takes a noticeable part of a second.
-func newEncoder(l *library, cam Camera, v Video) *encoder {
+func newEncoder(l *library, mem *scratch, cam Camera, v Video) *encoder {
 	hash := CameraHash(cam.ID)
 	c := l.class(v, int(hash%scene.Variants))
 	return &encoder{
-		video: v, hash: hash, class: c, writer: c.pictures.begin(),
+		video: v, hash: hash, class: c, writer: c.pictures.begin(mem), scratch: mem,
 		text:   scene.NewText(c.layout, l.font, cam.Name),
 		zone:   time.FixedZone("CST", 8*3600), // Asia/Shanghai: no daylight saving
 		offset: hash >> 8 % uint64(c.spec.Loop()),

@@ -158,7 +158,7 @@ func (h *handler) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (*base.Response,
 	if st == nil {
 		return &base.Response{StatusCode: base.StatusNotFound}, nil
 	}
-	st.prepare(h.server.lib)
+	st.prepare(h.server.lib, &h.server.scratch)
 	st.mu.Lock()
 	st.readers[ctx.Session] = true
 	st.joined = h.server.cfg.Now()
@@ -172,14 +172,14 @@ func (h *handler) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (*base.Response,
 }
 
 // prepare makes the encoder for the first reader, without holding the scheduler up.
-func (s *stream) prepare(lib *library) {
+func (s *stream) prepare(lib *library, mem *scratch) {
 	s.mu.Lock()
 	ready := s.encoder != nil
 	s.mu.Unlock()
 	if ready {
 		return
 	}
-	e := newEncoder(lib, *s.camera, s.video)
+	e := newEncoder(lib, mem, *s.camera, s.video)
 	s.mu.Lock()
 	if s.encoder == nil {
 		s.encoder = e

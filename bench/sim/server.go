@@ -26,6 +26,7 @@ type Server struct {
 	ordered  []*stream
 	controls map[string]*Control
 	poke     chan struct{} // a reader came
+	scratch  scratch       // of the scheduler
 }
 
 // New checks cfg and listens. The caller must call Run, which also closes what New opened.

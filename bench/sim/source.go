@@ -40,7 +40,7 @@ func NewSource(cam Camera, profile media.Profile, start time.Time) (*Source, err
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{encoder: newEncoder(lib, cam, video), next: frameAt(start, video.FPS)}
+	s := &Source{encoder: newEncoder(lib, &scratch{}, cam, video), next: frameAt(start, video.FPS)}
 	for !s.encoder.regular(s.next) {
 		s.next++
 	}
