@@ -81,11 +81,11 @@ func (g *Gateway) rtspPrincipal(ctx context.Context, r rtsp.Request) (access.Pri
 
 func (g *Gateway) rtspPublish(_ context.Context, r rtsp.Request) (rtsp.Publication, error) {
 	if _, ok := link.ParsePath(r.Path); ok {
-		s, done, err := g.remote.Accept(r.Path, r.User)
+		a, err := g.remote.Accept(r.Path, r.User)
 		if err != nil {
 			return rtsp.Publication{}, fmt.Errorf("%w: %w", rtsp.ErrForbidden, err)
 		}
-		return rtsp.Publication{Sink: s, TrustClock: true, Done: done}, nil
+		return rtsp.Publication{Sink: a.Stream, Epochs: a.Epochs, TrustClock: true, Done: a.Done}, nil
 	}
 	camera, profile, ok := parsePath(r.Path)
 	if !ok || g.deps.Local == nil {
