@@ -143,20 +143,25 @@ func (d *nalDepacketizer) push(p *packet, lost bool, emit func(unit)) error {
 	if d.active && p.ts != d.ts {
 		d.dropOpen() // its end never came
 		// Parameter sets sent with a timestamp of their own belong to the picture that follows.
-		if d.picture {
-			emit(d.take())
-		}
+		d.finish(emit)
 	}
 	d.active, d.ts = true, p.ts
 	err := d.codec.split(d, p.payload)
 	// Some cameras set the marker on each NAL unit: without a slice the unit is not whole yet.
 	if p.marker {
 		d.dropOpen()
-		if d.picture {
-			emit(d.take())
-		}
+		d.finish(emit)
 	}
 	return err
+}
+
+// finish ends a unit if it holds a picture. If not, what it holds goes to the next picture, and what it lost is gone.
+func (d *nalDepacketizer) finish(emit func(unit)) {
+	if d.picture {
+		emit(d.take())
+		return
+	}
+	d.damaged = false
 }
 
 // whole appends one NAL unit.

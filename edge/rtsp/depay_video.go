@@ -17,6 +17,8 @@ func (h264NALs) split(d *nalDepacketizer, p []byte) error {
 	switch typ := p[0] & 0x1f; {
 	case typ >= 1 && typ <= 23:
 		d.whole(p)
+	case typ == 0 && startCode(p): // Annex B bytes in place of NAL units
+		d.whole(p)
 	case typ == 24: // STAP-A, section 5.7.1
 		return aggregated(d, p[1:], 1)
 	case typ == 28: // FU-A, section 5.8
@@ -29,6 +31,10 @@ func (h264NALs) split(d *nalDepacketizer, p []byte) error {
 		return errPayload
 	}
 	return nil
+}
+
+func startCode(p []byte) bool {
+	return len(p) > 3 && p[0] == 0 && p[1] == 0 && (p[2] == 1 || (p[2] == 0 && p[3] == 1))
 }
 
 func (h264NALs) note(b *nalBuilder, nalu []byte) {

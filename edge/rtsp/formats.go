@@ -186,10 +186,12 @@ func (l *latm) decode(p *rtp.Packet) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !l.element.MuxConfigPresent && l.element.StreamMuxConfig == nil {
+	config := l.element.StreamMuxConfig
+	if !l.element.MuxConfigPresent && config == nil {
 		return nil, errPayload
 	}
 	if err := l.element.Unmarshal(b); err != nil {
+		l.element.StreamMuxConfig = config // a half-read one would crash the next frame that refers to it
 		return nil, err
 	}
 	var out [][]byte

@@ -30,6 +30,7 @@ type track struct {
 	source   sourceFilter
 	seq      sequence
 	timeline *media.Timeline
+	pkt      packet // in hand; here, so that it need not be allocated
 	arrival  time.Time
 	early    *earlyReport
 	emitFn   func(unit)
@@ -107,7 +108,7 @@ func (t *track) rtp(b []byte, arrival time.Time) {
 		t.in.stats.malformed.Add(1)
 		return
 	}
-	t.packet(&p, arrival)
+	t.packet(p, arrival)
 }
 
 // rtcp takes the bytes of a compound RTCP packet, valid during the call.
@@ -129,7 +130,7 @@ func (t *track) report(sr senderReport, arrival time.Time) {
 	}
 }
 
-func (t *track) packet(p *packet, arrival time.Time) {
+func (t *track) packet(p packet, arrival time.Time) {
 	in := t.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -154,7 +155,8 @@ func (t *track) packet(p *packet, arrival time.Time) {
 		in.stats.lost.Add(uint64(lost))
 	}
 	t.arrival = arrival
-	if err := t.depay.push(p, lost > 0 || changed, t.emitFn); err != nil {
+	t.pkt = p
+	if err := t.depay.push(&t.pkt, lost > 0 || changed, t.emitFn); err != nil {
 		in.stats.malformed.Add(1)
 	}
 }

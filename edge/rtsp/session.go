@@ -215,8 +215,7 @@ func (s *session) wire(t *track, c *selected, res *base.Response) {
 
 func pionRTP(t *track) func(*rtp.Packet) {
 	return func(p *rtp.Packet) {
-		q := fromPion(p)
-		t.packet(&q, time.Now())
+		t.packet(fromPion(p), time.Now())
 	}
 }
 
