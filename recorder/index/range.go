@@ -46,7 +46,7 @@ func (q *query) records(within segment.Range) ([]segment.Record, error) {
 	size := 0
 	for _, v := range values {
 		if s, ok := v.(string); ok {
-			size += len(s) / recordSize
+			size += len(s)/recordSize + 1
 		}
 	}
 	if size == 0 {

@@ -1,0 +1,160 @@
+package evidence
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"skein/recorder/retain"
+	"skein/recorder/segment"
+)
+
+// Index tells where the chains end.
+type Index interface {
+	Cameras(ctx context.Context) ([]string, error)
+	Days(ctx context.Context, camera string) ([]time.Time, error)
+	Range(ctx context.Context, camera string, within segment.Range) ([]segment.Record, error)
+}
+
+// Manifests reads a segment's manifest.
+type Manifests interface {
+	Manifest(ctx context.Context, shard, key string) (segment.Manifest, error)
+}
+
+// Keeper writes checkpoints. Exactly one of an archive's recorders should run it.
+type Keeper struct {
+	Index     Index
+	Manifests Manifests
+	Docs      retain.Documents
+	Key       ed25519.PrivateKey
+	// Copy takes each checkpoint to a place that the recorder cannot change later. nil: not copied.
+	Copy  func(ctx context.Context, name string, doc []byte) error
+	Every time.Duration    // default 5 minutes
+	Log   *slog.Logger     // nil: discard
+	Now   func() time.Time // nil: time.Now
+
+	last *Checkpoint
+}
+
+// Run writes checkpoints until ctx ends. One that fails is logged and tried again the next time.
+func (k *Keeper) Run(ctx context.Context) error {
+	every, log := k.Every, k.Log
+	if every <= 0 {
+		every = 5 * time.Minute
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		if _, err := k.Write(ctx); err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "checkpoint failed", "err", err)
+		}
+	}
+}
+
+// Write makes one checkpoint of the chains as they are now, stores it and copies it. It must not be called concurrently.
+// A checkpoint that was stored but could not be copied is returned beside the error.
+func (k *Keeper) Write(ctx context.Context) (Checkpoint, error) {
+	if k.last == nil {
+		list, err := Checkpoints(ctx, k.Docs)
+		if err != nil {
+			return Checkpoint{}, err
+		}
+		if len(list) > 0 {
+			k.last = &list[len(list)-1]
+		}
+	}
+	heads, err := k.heads(ctx)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	now := time.Now()
+	if k.Now != nil {
+		now = k.Now()
+	}
+	if now = now.Truncate(time.Millisecond); k.last != nil && !now.After(k.last.At) {
+		now = k.last.At.Add(time.Millisecond) // names sort by time: a clock that stepped back must not reorder them
+	}
+	c, err := NewCheckpoint(k.last, now, heads, k.Key)
+	if err != nil {
+		return c, err
+	}
+	doc, err := json.Marshal(c)
+	if err != nil {
+		return c, fmt.Errorf("checkpoint: %w", err)
+	}
+	if err := k.Docs.CreateBlob(ctx, c.Name(), doc); err != nil {
+		k.last = nil // another keeper may be at work: read again
+		return c, fmt.Errorf("store checkpoint: %w", err)
+	}
+	k.last = &c
+	if k.Copy != nil {
+		if err := k.Copy(ctx, c.Name(), doc); err != nil {
+			return c, fmt.Errorf("copy checkpoint: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// heads finds the last segment of every camera.
+func (k *Keeper) heads(ctx context.Context) ([]Head, error) {
+	cameras, err := k.Index.Cameras(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	var heads []Head
+	for _, id := range cameras {
+		h, err := k.head(ctx, id)
+		if errors.Is(err, errNoHead) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint: camera %s: %w", id, err)
+		}
+		heads = append(heads, h)
+	}
+	return heads, nil
+}
+
+// errNoHead means that the camera lost its last segment to retention meanwhile.
+var errNoHead = errors.New("no segment")
+
+func (k *Keeper) head(ctx context.Context, camera string) (Head, error) {
+	days, err := k.Index.Days(ctx, camera)
+	if err != nil {
+		return Head{}, err
+	}
+	if len(days) == 0 {
+		return Head{}, errNoHead
+	}
+	day := days[len(days)-1]
+	records, err := k.Index.Range(ctx, camera, segment.Range{From: day, To: day.AddDate(0, 0, 1)})
+	if err != nil {
+		return Head{}, err
+	}
+	if len(records) == 0 {
+		return Head{}, errNoHead
+	}
+	last := records[0]
+	for _, r := range records {
+		if r.Seq > last.Seq {
+			last = r
+		}
+	}
+	m, err := k.Manifests.Manifest(ctx, last.Shard, last.Key(camera))
+	if err != nil {
+		return Head{}, err
+	}
+	return Head{Camera: camera, Seq: m.Seq, SHA256: m.SHA256}, nil
+}
