@@ -20,7 +20,8 @@
 // # Sound
 //
 // AAC and Opus pass through. Browsers play no G.711 in MP4, and some refuse the whole file for it, so clips carry
-// it as FLAC: lossless, played by all current browsers, and of a size known beforehand (verbatim subframes, 128 kbit/s).
+// it as FLAC: lossless, played by all current browsers, and of a size known beforehand (verbatim subframes,
+// 128 kbit/s).
 // Gaps in the sound are filled with silence, because players clock themselves by the sound.
 //
 // # HLS

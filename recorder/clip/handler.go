@@ -240,7 +240,8 @@ func parseRange(q url.Values, most time.Duration) (segment.Range, error) {
 	}{{"from", &r.From}, {"to", &r.To}} {
 		t, err := time.Parse(time.RFC3339Nano, q.Get(f.name))
 		if err != nil {
-			return r, fmt.Errorf("%w: %s=%q is not an RFC 3339 time such as 2026-11-03T08:00:00.5Z", ErrRange, f.name, q.Get(f.name))
+			return r, fmt.Errorf("%w: %s=%q is not an RFC 3339 time such as 2026-11-03T08:00:00.5Z",
+				ErrRange, f.name, q.Get(f.name))
 		}
 		*f.dst = t.UTC()
 	}
@@ -275,7 +276,8 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusBadRequest, "invalid range", err.Error())
 	default:
 		h.log.Error("read archive", "path", r.URL.Path, "err", err)
-		problem(w, http.StatusServiceUnavailable, "archive cannot be read", "a segment or the index is unavailable; try again")
+		problem(w, http.StatusServiceUnavailable, "archive cannot be read",
+			"a segment or the index is unavailable; try again")
 	}
 }
 

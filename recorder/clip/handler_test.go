@@ -68,8 +68,9 @@ func TestProblems(t *testing.T) {
 		status int
 		detail string
 	}{
-		"no footage":      {"/v1/clips/cam0.mp4" + span(at, at.Add(time.Minute)), 404, "ends at 2026-11-03T08:00:00.1"},
-		"before footage":  {"/v1/clips/cam0.m3u8" + span(start.Add(-time.Hour), start.Add(-time.Minute)), 404, "begins at 2026-11-03T07:59:58.123Z"},
+		"no footage": {"/v1/clips/cam0.mp4" + span(at, at.Add(time.Minute)), 404, "ends at 2026-11-03T08:00:00.1"},
+		"before footage": {"/v1/clips/cam0.m3u8" + span(start.Add(-time.Hour), start.Add(-time.Minute)), 404,
+			"begins at 2026-11-03T07:59:58.123Z"},
 		"unknown camera":  {"/v1/clips/cam9.mp4" + span(start, at), 404, "none within a day"},
 		"reversed":        {"/v1/clips/cam0.mp4" + span(at, start), 400, "from is not before to"},
 		"too long":        {"/v1/clips/cam0.mp4" + span(start, start.Add(25*time.Hour)), 400, "at most 24h"},
@@ -105,7 +106,8 @@ func TestCoverageAddsUp(t *testing.T) {
 	a.record(t, src.Desc, src.At(start), 30*time.Second)
 	a.record(t, src.Desc, src.At(start.Add(5*time.Second)), 30*time.Second)
 	a.recs[1].Gap = segment.CauseNetwork
-	body, _ := get(t, a.serve(t)+"/v1/coverage"+span(start, start.Add(10*time.Second))+"&camera=cam0&camera=cam1", http.StatusOK)
+	query := span(start, start.Add(10*time.Second)) + "&camera=cam0&camera=cam1"
+	body, _ := get(t, a.serve(t)+"/v1/coverage"+query, http.StatusOK)
 	var got struct {
 		segment.Range
 		Cameras []clip.Coverage

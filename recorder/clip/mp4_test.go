@@ -103,7 +103,8 @@ func TestClipAcrossGapKeepsTime(t *testing.T) {
 		t.Errorf("sound lasts %v s, want 10", d)
 	}
 	// From within the gap: the clip begins with the first frame after it.
-	body, header := get(t, url+"/v1/clips/cam0.mp4"+span(start.Add(6*time.Second), start.Add(12*time.Second)), http.StatusOK)
+	inside := span(start.Add(6*time.Second), start.Add(12*time.Second))
+	body, header := get(t, url+"/v1/clips/cam0.mp4"+inside, http.StatusOK)
 	if got, want := header.Get("Skein-Clip-From"), start.Add(10*time.Second).Format(time.RFC3339Nano); got != want {
 		t.Errorf("clip begins at %s, want %s", got, want)
 	}
@@ -142,7 +143,8 @@ func TestClipAcrossCodecChange(t *testing.T) {
 	if got := fmp4test.FrameHashes(t, path); fmt.Sprint(got) != fmt.Sprint(one.Frames[50:]) {
 		t.Errorf("first track shows %d pictures, want the last 50 of H.264", len(got))
 	}
-	out, _ := fmp4test.Run(t, "ffmpeg", "-v", "error", "-i", path, "-map", "0:v:1", "-fps_mode", "passthrough", "-f", "framemd5", "-")
+	out, _ := fmp4test.Run(t, "ffmpeg", "-v", "error", "-i", path, "-map", "0:v:1", "-fps_mode", "passthrough",
+		"-f", "framemd5", "-")
 	if n := bytes.Count([]byte(out), []byte(two.Frames[0])); n != 1 {
 		t.Errorf("second track shows the first H.265 picture %d times", n)
 	}

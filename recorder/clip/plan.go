@@ -64,7 +64,9 @@ type planner struct {
 var errEmpty = errors.New("no sample in range")
 
 // layout plans the clip of the range from its records.
-func (l *library) layout(ctx context.Context, camera string, within segment.Range, recs []segment.Record) (*plan, error) {
+func (l *library) layout(
+	ctx context.Context, camera string, within segment.Range, recs []segment.Record,
+) (*plan, error) {
 	p := planner{within: within, scale: 90000}
 	if within.Duration() > 12*time.Hour {
 		p.scale = 45000 // a gap of 24 hours must fit a 32-bit duration

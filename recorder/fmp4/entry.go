@@ -130,7 +130,8 @@ func h265Entry(t media.Track) (entry, error) {
 	w.u8(1)
 	w.raw(ptl[:12])
 	w.u16(0xf000)
-	w.u8(0xfc, 0xfc|byte(sps.ChromaFormatIdc&3), 0xf8|byte(sps.BitDepthLumaMinus8&7), 0xf8|byte(sps.BitDepthChromaMinus8&7))
+	w.u8(0xfc, 0xfc|byte(sps.ChromaFormatIdc&3))
+	w.u8(0xf8|byte(sps.BitDepthLumaMinus8&7), 0xf8|byte(sps.BitDepthChromaMinus8&7))
 	w.u16(0)
 	nested := byte(0)
 	if sps.TemporalIDNestingFlag {

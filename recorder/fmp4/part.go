@@ -23,7 +23,8 @@ type PartRun struct {
 	Samples []Sample
 }
 
-// AppendPartHead appends the moof and the header of the mdat of one part. The samples' bytes must follow, run after run.
+// AppendPartHead appends the moof and the header of the mdat of one part. The samples' bytes must follow,
+// run after run.
 func AppendPartHead(p []byte, seq uint32, runs []PartRun) []byte {
 	w := builder{p}
 	moof := w.box("moof")

@@ -39,7 +39,8 @@ func FuzzScan(f *testing.F) {
 			}
 			check(t, x, end)
 			sealed := x.AppendTrailer(bytes.Clone(p[:end]))
-			if y, err := fmp4.ReadIndex(bytes.NewReader(sealed), int64(len(sealed))); err != nil || len(y.Fragments) != len(x.Fragments) {
+			y, err := fmp4.ReadIndex(bytes.NewReader(sealed), int64(len(sealed)))
+			if err != nil || len(y.Fragments) != len(x.Fragments) {
 				t.Fatalf("sealed again: %v", err)
 			}
 		}
@@ -63,7 +64,8 @@ func check(t *testing.T, x *fmp4.Index, size int64) {
 }
 
 func BenchmarkWriter(b *testing.B) {
-	desc := &media.Description{Tracks: []media.Track{{Codec: media.MJPEG, ClockRate: 90000, Width: 16, Height: 16, FPS: 25}}}
+	track := media.Track{Codec: media.MJPEG, ClockRate: 90000, Width: 16, Height: 16, FPS: 25}
+	desc := &media.Description{Tracks: []media.Track{track}}
 	frame := make([]byte, 20000)
 	w, err := fmp4.NewWriter(discard{}, desc, start)
 	if err != nil {

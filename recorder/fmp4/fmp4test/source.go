@@ -231,7 +231,8 @@ func (s *Source) audio(t testing.TB, dir string) []*media.AccessUnit {
 		if s.Spec.Audio == "ulaw" {
 			track.Codec = media.G711U
 		}
-		Run(t, "ffmpeg", append(tone, "-ar", "8000", "-f", strings.Replace(s.Spec.Audio, "ulaw", "mulaw", 1), "-c:a", "pcm_"+strings.Replace(s.Spec.Audio, "ulaw", "mulaw", 1), "-y", raw)...)
+		name := strings.Replace(s.Spec.Audio, "ulaw", "mulaw", 1)
+		Run(t, "ffmpeg", append(tone, "-ar", "8000", "-f", name, "-c:a", "pcm_"+name, "-y", raw)...)
 		for data := read(t, raw); len(data) >= 160; data = data[160:] {
 			frames = append(frames, data[:160])
 		}
