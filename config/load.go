@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"skein/config/district"
 )
@@ -87,13 +88,17 @@ func decode(path string, into any) (document, error) {
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
 	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		return document{}, positioned(path, err)
+		return document{}, positioned(path, quoted(doc.root, err))
 	}
 	return doc, nil
 }
 
 // positioned turns a YAML error into one line with file, line and column.
 func positioned(path string, err error) error {
+	var ve *valueError
+	if errors.As(err, &ve) {
+		return fmt.Errorf("%s:%d:%d: %w", path, ve.at.Position.Line, ve.at.Position.Column, err)
+	}
 	var ye yaml.Error
 	if !errors.As(err, &ye) {
 		return fmt.Errorf("%s: %w", path, err)
@@ -104,6 +109,45 @@ func positioned(path string, err error) error {
 	}
 	return fmt.Errorf("%s: %s", path, msg)
 }
+
+// quoted finds the place of an error that has none but quotes the value it is about, as those of time.ParseDuration do.
+func quoted(root ast.Node, err error) error {
+	var ye yaml.Error
+	m := regexp.MustCompile(`"([^"]*)"`).FindStringSubmatch(err.Error())
+	if errors.As(err, &ye) || m == nil || root == nil {
+		return err
+	}
+	f := &finder{value: m[1]}
+	ast.Walk(f, root)
+	if f.at == nil {
+		return err
+	}
+	return &valueError{at: f.at, err: err}
+}
+
+// finder looks for the first scalar with a value.
+type finder struct {
+	value string
+	at    *token.Token
+}
+
+// Visit implements ast.Visitor.
+func (f *finder) Visit(n ast.Node) ast.Visitor {
+	if s, ok := n.(*ast.StringNode); ok && f.at == nil && s.Value == f.value {
+		f.at = s.Token
+	}
+	return f
+}
+
+// valueError is an error about the value at a token.
+type valueError struct {
+	at  *token.Token
+	err error
+}
+
+func (e *valueError) Error() string { return e.err.Error() }
+
+func (e *valueError) Unwrap() error { return e.err }
 
 // keyPath matches the path of a key at the beginning of a message.
 var keyPath = regexp.MustCompile(`^[a-z_]+(\[\d+\])?(\.[a-z_]+(\[\d+\])?)*`)
@@ -153,6 +197,10 @@ func (c *Config) Show() ([]byte, error) {
 	shown := *c
 	shown.Cameras = redactAll(c.Cameras)
 	shown.Terminals = redactAll(c.Terminals)
+	shown.Index.Redis = nil
+	for _, u := range c.Index.Redis {
+		shown.Index.Redis = append(shown.Index.Redis, redact(u))
+	}
 	out, err := yaml.Marshal(&shown)
 	if err != nil {
 		return nil, fmt.Errorf("show config: %w", err)

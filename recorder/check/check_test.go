@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"skein/config/secret"
 	"skein/recorder/check"
 	"skein/recorder/index"
 	"skein/recorder/index/redistest"
@@ -62,7 +63,7 @@ func realArchive(t testing.TB) *archive {
 	for _, name := range []string{"a", "b"} {
 		cfg.Shards = append(cfg.Shards, store.ShardConfig{
 			Name: name, Endpoint: srv.Endpoint, Bucket: "bucket-" + name,
-			AccessKey: miniotest.AccessKey, SecretKey: miniotest.SecretKey,
+			AccessKey: miniotest.AccessKey, SecretKey: secret.New(miniotest.SecretKey),
 		})
 	}
 	s, err := store.Open(cfg, store.Options{})

@@ -3,19 +3,20 @@ package index
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
+
+	"skein/config/secret"
 )
 
 // Config tells where the index is kept: inside the process, or in Redis. Exactly one of the two.
 type Config struct {
-	Embedded bool `yaml:"embedded"`
+	Embedded bool `yaml:"embedded,omitempty"`
 	// Redis holds one URL (redis:// or rediss://) of a single server, or several of a cluster's or Sentinel's nodes.
-	Redis    []string `yaml:"redis"`
-	Username string   `yaml:"username"` // overrides the URL's
-	Password Secret   `yaml:"password"` // overrides the URL's
-	Cluster  bool     `yaml:"cluster"`  // the one URL is a cluster's entry point
-	Sentinel string   `yaml:"sentinel"` // name of the master that the Sentinels at the URLs watch
+	Redis    []string      `yaml:"redis,omitempty"`
+	Username string        `yaml:"username,omitempty"` // overrides the URL's
+	Password secret.String `yaml:"password,omitempty"` // overrides the URL's
+	Cluster  bool          `yaml:"cluster,omitempty"`  // the one URL is a cluster's entry point
+	Sentinel string        `yaml:"sentinel,omitempty"` // name of the master that the Sentinels at the URLs watch
 }
 
 // Validate reports the first mistake. URLs are named without their password.
@@ -37,26 +38,3 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
-
-// Secret is a text that no log, error or dump shows. Reveal returns it.
-type Secret string
-
-// Reveal returns the secret itself.
-func (s Secret) Reveal() string { return string(s) }
-
-// String implements fmt.Stringer.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return "***"
-}
-
-// GoString implements fmt.GoStringer.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText implements encoding.TextMarshaler.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// LogValue implements slog.LogValuer.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

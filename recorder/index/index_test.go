@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"skein/config/secret"
 	"skein/recorder/index"
 	"skein/recorder/index/indextest"
 	"skein/recorder/index/redistest"
@@ -47,7 +48,7 @@ func TestRedis(t *testing.T) {
 func TestPasswordIsUsedAndNeverShown(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, "--requirepass", "open-sesame")
-	x := open(t, index.Config{Redis: []string{s.URL}, Password: "open-sesame"})
+	x := open(t, index.Config{Redis: []string{s.URL}, Password: secret.New("open-sesame")})
 	if err := x.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func TestPasswordIsUsedAndNeverShown(t *testing.T) {
 	if !errors.Is(err, index.ErrUnavailable) || strings.Contains(err.Error(), "sesame") {
 		t.Fatalf("wrong password: %v", err)
 	}
-	text := fmt.Sprintf("%v %+v %#v %+v", index.Secret("pw"), struct{ S index.Secret }{"pw"}, index.Secret("pw"),
+	text := fmt.Sprintf("%v %+v %#v %+v", secret.New("pw"), struct{ S secret.String }{secret.New("pw")}, secret.New("pw"),
 		index.Config{Password: "pw"})
 	if strings.Contains(text, "pw") {
 		t.Fatalf("secret is shown: %s", text)

@@ -95,7 +95,7 @@ func address(u *redis.UniversalOptions, cfg Config) error {
 	if cfg.Username != "" {
 		u.Username = cfg.Username
 	}
-	if cfg.Password != "" {
+	if !cfg.Password.IsZero() {
 		u.Password = cfg.Password.Reveal()
 	}
 	return nil

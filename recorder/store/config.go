@@ -3,15 +3,16 @@ package store
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"regexp"
 	"time"
+
+	"skein/config/secret"
 )
 
 // Config names where the archive is kept: a directory, or shards. Exactly one of the two.
 type Config struct {
-	Dir    string        `yaml:"dir"`
-	Shards []ShardConfig `yaml:"shards"`
+	Dir    string        `yaml:"dir,omitempty"`
+	Shards []ShardConfig `yaml:"shards,omitempty"`
 }
 
 // ShardConfig is one bucket of an S3 endpoint.
@@ -21,13 +22,13 @@ type ShardConfig struct {
 	Endpoint  string        `yaml:"endpoint"` // host:port
 	Bucket    string        `yaml:"bucket"`
 	AccessKey string        `yaml:"access_key"`
-	SecretKey Secret        `yaml:"secret_key"`
-	TLS       bool          `yaml:"tls"`
-	Region    string        `yaml:"region"`  // default us-east-1
-	Weight    float64       `yaml:"weight"`  // share of the cameras; default 1
-	Drain     bool          `yaml:"drain"`   // read, but take nothing new
-	Lock      bool          `yaml:"lock"`    // create the bucket with object lock
-	Timeout   time.Duration `yaml:"timeout"` // how long the endpoint may take to begin an answer; default 10s
+	SecretKey secret.String `yaml:"secret_key"`
+	TLS       bool          `yaml:"tls,omitempty"`
+	Region    string        `yaml:"region,omitempty"`  // default us-east-1
+	Weight    float64       `yaml:"weight,omitempty"`  // share of the cameras; default 1
+	Drain     bool          `yaml:"drain,omitempty"`   // read, but take nothing new
+	Lock      bool          `yaml:"lock,omitempty"`    // create the bucket with object lock
+	Timeout   time.Duration `yaml:"timeout,omitempty"` // how long the endpoint may take to begin an answer; default 10s
 }
 
 // Validate reports the first mistake.
@@ -73,7 +74,7 @@ func (s ShardConfig) validate() error {
 		return errors.New("endpoint is missing: want host:port")
 	case !name.MatchString(s.Bucket) || len(s.Bucket) < 3:
 		return fmt.Errorf("bucket %q: want 3 to 63 of a-z, 0-9, dot and dash", s.Bucket)
-	case s.AccessKey == "" || s.SecretKey == "":
+	case s.AccessKey == "" || s.SecretKey.IsZero():
 		return errors.New("access_key and secret_key are both needed")
 	case s.Weight < 0 || s.Weight > 1e6:
 		return fmt.Errorf("weight %v: want 0 (meaning 1) to 1000000", s.Weight)
@@ -96,28 +97,3 @@ func (s ShardConfig) withDefaults() ShardConfig {
 	}
 	return s
 }
-
-// Secret is a text that no log, error or dump shows. Reveal returns it.
-type Secret string
-
-const hidden = "***"
-
-// Reveal returns the secret itself.
-func (s Secret) Reveal() string { return string(s) }
-
-// String implements fmt.Stringer.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return hidden
-}
-
-// GoString implements fmt.GoStringer.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText implements encoding.TextMarshaler.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// LogValue implements slog.LogValuer.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

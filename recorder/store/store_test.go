@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"skein/config/secret"
 	"skein/recorder/store"
 	"skein/recorder/store/miniotest"
 	"skein/recorder/store/storetest"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func shardConfig(name, endpoint, bucket string) store.ShardConfig {
 	return store.ShardConfig{
 		Name: name, Endpoint: endpoint, Bucket: bucket,
-		AccessKey: miniotest.AccessKey, SecretKey: miniotest.SecretKey, Timeout: 5 * time.Second,
+		AccessKey: miniotest.AccessKey, SecretKey: secret.New(miniotest.SecretKey), Timeout: 5 * time.Second,
 	}
 }
 
@@ -156,7 +157,7 @@ func TestConfig(t *testing.T) {
 		"name":       with(func(c *store.ShardConfig) { c.Name = "A" }),
 		"endpoint":   with(func(c *store.ShardConfig) { c.Endpoint = "" }),
 		"bucket":     with(func(c *store.ShardConfig) { c.Bucket = "x" }),
-		"access_key": with(func(c *store.ShardConfig) { c.SecretKey = "" }),
+		"access_key": with(func(c *store.ShardConfig) { c.SecretKey = secret.String{} }),
 		"weight":     with(func(c *store.ShardConfig) { c.Weight = -1 }),
 	} {
 		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
