@@ -21,6 +21,8 @@ const (
 	sendQueue = 8192
 	// reportEvery is how often a sender report renews the mapping of RTP time to wall time.
 	reportEvery = 2 * time.Second
+	// reportError is how wrong that mapping may become before it is renewed at once.
+	reportError = 250 * time.Microsecond
 )
 
 // Publish announces s at cfg.URL and records it there, the current group of pictures first, until ctx ends, the stream
@@ -72,6 +74,7 @@ type senderTrack struct {
 	ssrc         uint32
 	sent, octets uint32
 	reported     time.Time // wall time of the last report
+	reportedTS   uint32    // and its timestamp
 }
 
 // session publishes from u on. It returns the unit that needs a new announcement, or the error that ended it.
@@ -197,8 +200,8 @@ func (p *publisher) unit(u *media.AccessUnit) error {
 		p.log.Debug("unit not sent", "camera", p.cfg.Camera, "err", err)
 		return nil
 	}
-	if age := u.Wall.Sub(t.reported); epoch || age > reportEvery || age < -reportEvery {
-		t.reported = u.Wall
+	if epoch || t.needsReport(u.Wall, ts) {
+		t.reported, t.reportedTS = u.Wall, ts
 		if err := p.client.WritePacketRTCP(t.medi, &rtcp.SenderReport{
 			SSRC: t.ssrc, NTPTime: ntp.Encode(u.Wall), RTPTime: ts, PacketCount: t.sent, OctetCount: t.octets,
 		}); err != nil {
@@ -213,6 +216,15 @@ func (p *publisher) unit(u *media.AccessUnit) error {
 		t.octets += uint32(len(pkt.Payload))
 	}
 	return nil
+}
+
+// needsReport reports whether a receiver that extrapolates the last report would miss the wall time by too much: the
+// edge corrects its mapping all the time, most at the start of an epoch.
+func (t *senderTrack) needsReport(wall time.Time, ts uint32) bool {
+	age := wall.Sub(t.reported)
+	ticks := int64(int32(ts - t.reportedTS))
+	guess := time.Duration(ticks) * time.Second / time.Duration(t.track.ClockRate)
+	return age > reportEvery || age < -reportEvery || (age-guess).Abs() > reportError
 }
 
 // behind turns a full queue into skipping; anything else ends the session.
