@@ -56,10 +56,7 @@ func New(cfg Config, o Options) (*Access, error) {
 	if err := os.MkdirAll(o.DataDir, 0o750); err != nil {
 		return nil, fmt.Errorf("access: data directory: %w", err)
 	}
-	h, err := newHasher(defaultArgon())
-	if err != nil {
-		return nil, fmt.Errorf("access: %w", err)
-	}
+	h := newHasher(defaultArgon())
 	a := &Access{
 		cfg: cfg, log: o.Logger, now: o.Now, metrics: newMetrics(o.Registerer),
 		hasher: h, tokens: newTokenTable(cfg), limits: newLimiter(o.Now),

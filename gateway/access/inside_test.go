@@ -17,10 +17,7 @@ func cheap() argonParams { return argonParams{memory: 64, time: 1, threads: 1} }
 
 func TestPassword(t *testing.T) {
 	t.Parallel()
-	h, err := newHasher(cheap())
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := newHasher(cheap())
 	ctx := t.Context()
 	a, err := h.hash(ctx, "correct")
 	if err != nil {
@@ -58,10 +55,7 @@ func TestPassword(t *testing.T) {
 // The known answer comes from the tests of the reference implementation (phc-winner-argon2).
 func TestKnownHash(t *testing.T) {
 	t.Parallel()
-	h, err := newHasher(cheap())
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := newHasher(cheap())
 	const phc = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	if ok, err := h.verify(t.Context(), phc, "password"); err != nil || !ok {
 		t.Fatalf("%v, %v", ok, err)
@@ -70,13 +64,9 @@ func TestKnownHash(t *testing.T) {
 
 func TestHashingIsBounded(t *testing.T) {
 	t.Parallel()
-	h, err := newHasher(cheap())
-	if err != nil {
-		t.Fatal(err)
-	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		h := &hasher{params: cheap(), slots: make(chan struct{}, hashParallel), decoy: h.decoy}
+		h := newHasher(cheap())
 		for range hashParallel {
 			if err := h.acquire(ctx); err != nil {
 				t.Fatal(err)
@@ -230,10 +220,7 @@ func TestSessionsOfOneUserAreBounded(t *testing.T) {
 func TestUsersFileIsReadAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h, err := newHasher(cheap())
-		if err != nil {
-			t.Fatal(err)
-		}
+		h := newHasher(cheap())
 		path := filepath.Join(t.TempDir(), "users.json")
 		server, err := openUsers(path, h, time.Now)
 		if err != nil {

@@ -49,14 +49,23 @@ type hasher struct {
 	decoy   string // the hash compared for users that do not exist
 }
 
-func newHasher(p argonParams) (*hasher, error) {
+func newHasher(p argonParams) *hasher {
 	h := &hasher{params: p, slots: make(chan struct{}, hashParallel)}
-	decoy, err := h.hash(context.Background(), rand.Text())
-	if err != nil {
-		return nil, err
-	}
-	h.decoy = decoy
-	return h, nil
+	h.decoy = p.phc(random(saltBytes), random(keyBytes))
+	return h
+}
+
+// phc returns the PHC string.
+func (p argonParams) phc(salt, key []byte) string {
+	b64 := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.time, p.threads,
+		b64.EncodeToString(salt), b64.EncodeToString(key))
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails, see crypto/rand
+	return b
 }
 
 // acquire waits for a turn to hash. It returns ErrBusy when too many wait already.
@@ -85,13 +94,8 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer h.release()
-	salt := make([]byte, saltBytes)
-	_, _ = rand.Read(salt) // never fails, see crypto/rand
-	p := h.params
-	key := argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, keyBytes)
-	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.time, p.threads,
-		b64.EncodeToString(salt), b64.EncodeToString(key)), nil
+	p, salt := h.params, random(saltBytes)
+	return p.phc(salt, argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, keyBytes)), nil
 }
 
 // verify reports whether password belongs to the PHC string, in a time that does not depend on where they differ. An

@@ -66,11 +66,7 @@ func openUsers(path string, h *hasher, now func() time.Time) (*Users, error) {
 
 // OpenUsers opens the accounts in the file, for the command line. A missing file has no users.
 func OpenUsers(path string) (*Users, error) {
-	h, err := newHasher(defaultArgon())
-	if err != nil {
-		return nil, err
-	}
-	return openUsers(path, h, time.Now)
+	return openUsers(path, newHasher(defaultArgon()), time.Now)
 }
 
 // load reads the file. The caller holds mu, or is the only one to know u.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,17 +16,22 @@ import (
 // retrievalRequired is the type of the problem that asks for POST /v1/retrievals.
 const retrievalRequired = "urn:skein:problem:retrieval-required"
 
-// partGrace is how much older than the replay window the parts of a playlist may be that was inside it when it began.
-const partGrace = 15 * time.Minute
+const (
+	// partGrace is how much older than the replay window the parts of a playlist may be that was inside it when it began.
+	partGrace = 15 * time.Minute
+	// longestSegment is how long before a range the segment may have begun that holds its first frame. A playlist's parts
+	// are named by their segment, so a retrieval opens its range rounded out to whole segments.
+	longestSegment = 65 * time.Second
+)
 
 // repeatAfter is how long reading the same clip again is the same act: players ask for one clip in many ranges.
 const repeatAfter = 10 * time.Minute
 
-// clipRequest is GET /v1/clips/{camera}.mp4, {camera}.m3u8, or a part of the latter, {camera}/….
+// clipRequest is GET /v1/clips/{camera}.mp4, {camera}.m3u8, or a part of the latter, {camera}/hls/{segment}/{part},
+// where the segment's name begins with its start in milliseconds. Of a part, from and to both are that start.
 type clipRequest struct {
 	camera    string
 	part      bool
-	playlist  bool
 	from, to  time.Time
 	retrieval string
 }
@@ -34,23 +40,30 @@ var errClipPath = errors.New("want /v1/clips/{camera}.mp4 or /v1/clips/{camera}.
 
 // parseClip reads the path after /v1/clips/ and the query.
 func parseClip(path string, q url.Values) (clipRequest, error) {
-	name, rest, part := strings.Cut(path, "/")
-	c := clipRequest{camera: name, part: part, retrieval: q.Get("retrieval")}
-	if part {
-		if name == "" || rest == "" || strings.Contains(name, ".") {
+	c := clipRequest{retrieval: q.Get("retrieval")}
+	f := strings.Split(path, "/")
+	if len(f) == 4 && f[1] == "hls" {
+		ms, _, _ := strings.Cut(f[2], "-")
+		n, err := strconv.ParseInt(ms, 10, 64)
+		if err != nil || n <= 0 || n > maxMillis || f[0] == "" || f[3] == "" {
 			return clipRequest{}, errClipPath
 		}
-	} else {
-		camera, ext, ok := strings.Cut(name, ".")
-		if !ok || camera == "" || strings.Contains(ext, ".") {
-			return clipRequest{}, errClipPath
-		}
-		c.camera, c.playlist = camera, ext == "m3u8"
+		c.camera, c.part, c.from = f[0], true, time.UnixMilli(n).UTC()
+		c.to = c.from
+		return c, nil
 	}
+	camera, kind, _ := strings.Cut(path, ".")
+	if len(f) != 1 || camera == "" || (kind != "mp4" && kind != "m3u8") {
+		return clipRequest{}, errClipPath
+	}
+	c.camera = camera
 	var err error
 	c.from, c.to, err = parseRange(q)
 	return c, err
 }
+
+// maxMillis is the year 9999: beyond it times cannot be written as RFC 3339.
+const maxMillis = 253_000_000_000_000
 
 // parseRange reads from and to, RFC 3339 with or without fractions.
 func parseRange(q url.Values) (from, to time.Time, err error) {
@@ -105,10 +118,6 @@ func (s *Server) clip(w http.ResponseWriter, r *http.Request) {
 	if !s.recordClip(w, r, p, c) {
 		return
 	}
-	if c.playlist && c.retrieval != "" {
-		s.playlist(w, r, c.retrieval)
-		return
-	}
 	s.o.Archive.ServeHTTP(w, r)
 }
 
@@ -144,7 +153,11 @@ func (s *Server) opens(p access.Principal, c clipRequest) error {
 	if err != nil {
 		return fmt.Errorf("%w: it is unknown or has expired", err)
 	}
-	if !ret.Covers(p, c.camera, c.from, c.to, now) {
+	from, to := c.from, c.to
+	if c.part && from.Before(ret.From) && from.Add(longestSegment).After(ret.From) {
+		from, to = ret.From, ret.From
+	}
+	if !ret.Covers(p, c.camera, from, to, now) {
 		return fmt.Errorf("%w: it is for other footage, or another person's", access.ErrNoRetrieval)
 	}
 	return nil

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 
 	"skein/edge/media"
@@ -55,8 +56,8 @@ func (s *Server) Watch(r *http.Request) func(camera string) bool {
 	if !ok {
 		return func(string) bool { return false }
 	}
-	wall := r.PathValue("camera") == "" // single cameras are recorded by live
-	var mu sync.Mutex                   // guards seen
+	wall := strings.HasPrefix(r.URL.Path, "/v1/walls") // single cameras are recorded by live
+	var mu sync.Mutex                                  // guards seen
 	seen := map[string]bool{}
 	return func(camera string) bool {
 		if !s.May(p, access.WatchLive, camera) {

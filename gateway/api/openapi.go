@@ -69,7 +69,7 @@ func tidyProblem(ctx huma.Context, _ string, v any) (any, error) {
 // document returns the OpenAPI document with the routes that are not JSON added.
 func (s *Server) document() ([]byte, error) {
 	doc := s.huma.OpenAPI()
-	for _, rt := range s.raw() {
+	for _, rt := range append(s.raw(), clipDocs()...) {
 		op := rt.doc
 		if op == nil {
 			continue

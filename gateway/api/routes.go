@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -57,6 +58,33 @@ func (s *Server) raw() []route {
 		rs = append(rs, route{later.method, later.path, http.HandlerFunc(missing), nil})
 	}
 	return rs
+}
+
+// clipDocs describes the two forms of /v1/clips/, which the router sees as one.
+func clipDocs() []route {
+	var rs []route
+	for _, kind := range []string{"mp4", "m3u8"} {
+		op := doc("clip-"+kind, "The exact range of a camera's footage as "+kind, "from", "to", "retrieval")
+		rs = append(rs, route{method: http.MethodGet, path: "/v1/clips/{camera}." + kind, doc: op})
+	}
+	return rs
+}
+
+// Routes lists the patterns of all routes but the console's, for tests and for people.
+func (s *Server) Routes() []string {
+	var out []string
+	for path, item := range s.huma.OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post} {
+			if op != nil && !strings.HasPrefix(path, "/v1/clips/") {
+				out = append(out, method+" "+path)
+			}
+		}
+	}
+	for _, rt := range s.raw() {
+		out = append(out, strings.TrimSpace(rt.method+" "+rt.path))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func (s *Server) mountRaw() {
@@ -126,18 +154,18 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
-	if allow := s.methods(r); len(allow) > 0 {
+	nf := &notFoundWriter{ResponseWriter: w, r: r, status: http.StatusNotFound, detail: "there is nothing at this address"}
+	if _, ok := access.FromContext(r.Context()); !ok {
+		// let in by public as the console's: what that does not know stays closed
+		nf.status, nf.detail = http.StatusUnauthorized, access.ErrNoCredential.Error()
+	} else if allow := s.methods(r); len(allow) > 0 {
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 		problem.Write(w, r, http.StatusMethodNotAllowed, "this resource does not take "+printable(r.Method))
 		return
 	}
 	if s.o.Web == nil || !s.isWeb(r) {
-		problem.Write(w, r, http.StatusNotFound, "there is nothing at this address")
+		problem.Write(w, r, nf.status, nf.detail)
 		return
-	}
-	nf := &notFoundWriter{ResponseWriter: w, r: r, status: http.StatusNotFound, detail: "there is nothing at this address"}
-	if _, ok := access.FromContext(r.Context()); !ok {
-		nf.status, nf.detail = http.StatusUnauthorized, access.ErrNoCredential.Error()
 	}
 	s.o.Web.ServeHTTP(nf, r)
 }

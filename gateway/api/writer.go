@@ -47,6 +47,9 @@ func (w *notFoundWriter) WriteHeader(status int) {
 		return
 	}
 	w.muted = true
+	if w.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="skein"`)
+	}
 	problem.Write(w.ResponseWriter, w.r, w.status, w.detail)
 }
 

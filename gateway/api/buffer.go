@@ -3,9 +3,6 @@ package api
 import (
 	"bytes"
 	"net/http"
-	"net/url"
-	"regexp"
-	"strings"
 
 	"skein/gateway/api/problem"
 )
@@ -72,55 +69,4 @@ func (s *Server) capture(r *http.Request) *bufferWriter {
 	w := newBufferWriter()
 	s.o.Archive.ServeHTTP(w, in)
 	return w
-}
-
-// playlist serves an HLS playlist whose parts carry the retrieval too, so that a player that knows nothing of it can
-// fetch them.
-func (s *Server) playlist(w http.ResponseWriter, r *http.Request, retrieval string) {
-	b := s.capture(r)
-	body := b.body.Bytes()
-	if b.status == http.StatusOK && !b.over {
-		body = tagPlaylist(body, retrieval)
-	}
-	b.forward(w, r, body)
-}
-
-// tagPlaylist adds retrieval=id to every URI of a playlist (RFC 8216) that lacks it: URI lines, and URI attributes of
-// tags.
-func tagPlaylist(body []byte, id string) []byte {
-	attr := regexp.MustCompile(`URI="([^"]*)"`)
-	var out strings.Builder
-	for line := range strings.Lines(string(body)) {
-		text := strings.TrimRight(line, "\r\n")
-		end := line[len(text):]
-		switch {
-		case text == "":
-		case !strings.HasPrefix(text, "#"):
-			text = tagURI(text, id)
-		default:
-			text = attr.ReplaceAllStringFunc(text, func(m string) string {
-				return `URI="` + tagURI(m[len(`URI="`):len(m)-1], id) + `"`
-			})
-		}
-		out.WriteString(text)
-		out.WriteString(end)
-	}
-	return []byte(out.String())
-}
-
-func tagURI(raw, id string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.IsAbs() || u.Host != "" {
-		return raw // not a part of ours
-	}
-	q := u.Query()
-	if q.Has("retrieval") {
-		return raw
-	}
-	tag := "retrieval=" + url.QueryEscape(id)
-	if u.RawQuery != "" {
-		tag = u.RawQuery + "&" + tag
-	}
-	u.RawQuery = tag
-	return u.String()
 }
