@@ -15,23 +15,38 @@ export interface FrameMeta {
   expectedDisplayTime: number;
   captureTime?: number;
   receiveTime?: number;
+  rtpTimestamp?: number;
+  mediaTime?: number;
 }
 
 /** Capture times further off than this are a sender's nonsense, not an age. */
 const absurdMs = 3_600_000;
 
+/**
+ * A browser presents the last frame once more when its connection is closed or its element moves. That is no new
+ * picture: it has the RTP timestamp of the one before, or none where that one had one, or the same media time.
+ */
+function repeated(a: FrameMeta, b: FrameMeta): boolean {
+  if (a.rtpTimestamp !== undefined) return b.rtpTimestamp === undefined || b.rtpTimestamp === a.rtpTimestamp;
+  return a.mediaTime !== undefined && b.mediaTime === a.mediaTime;
+}
+
 /** Collects presented frames. `reset` when the picture becomes another camera's. Not tied to the DOM. */
 export class FrameMeter {
   private times: number[] = [];
   private last: { at: number; ageMs?: number; measured: boolean } | undefined;
+  private former: FrameMeta | undefined;
 
   reset(): void {
     this.times = [];
+    this.former = undefined;
     this.last = undefined;
   }
 
   /** A frame was presented at `now` (epoch ms). */
   frame(now: number, meta: FrameMeta): void {
+    if (this.former && repeated(this.former, meta)) return;
+    this.former = meta;
     this.times.push(now);
     if (this.times.length > 150) this.times.splice(0, 60);
     const shown = meta.expectedDisplayTime;

@@ -74,6 +74,10 @@ describe("a tile whose frames stopped", () => {
   it("says that the gateway is away", () => {
     expect(tile({ frames: old, reachable: false })).toMatchObject({ badge: "frozen", reason: "gateway_away" });
   });
+  it("is not moving without a connection, however fresh its last frame", () => {
+    const view = { ...idleView, phase: "waiting" as const, reason: "connection_lost" };
+    expect(tile({ view })).toMatchObject({ badge: "frozen", reason: "connection_lost", since: now - 40, stale: true });
+  });
   it("waits longer for slow sources only", () => {
     expect(freezeAfter(25)).toBe(2500);
     expect(freezeAfter(undefined)).toBe(2500);
@@ -117,6 +121,19 @@ describe("the frame meter", () => {
     const m = new FrameMeter();
     m.frame(now, { expectedDisplayTime: 5000, captureTime, receiveTime: 4990 });
     expect(m.read(now)).toMatchObject({ ageMs: 10, measured: false });
+  });
+  it("takes a frame shown again for no new one", () => {
+    const m = new FrameMeter();
+    m.frame(now, { expectedDisplayTime: 0, rtpTimestamp: 90, mediaTime: 1 });
+    m.frame(now + 9000, { expectedDisplayTime: 9000, rtpTimestamp: 90, mediaTime: 10 });
+    m.frame(now + 9100, { expectedDisplayTime: 9100, mediaTime: 11 });
+    expect(m.read(now).lastAt).toBe(now);
+    m.frame(now + 9200, { expectedDisplayTime: 9200, rtpTimestamp: 3090 });
+    expect(m.read(now).lastAt).toBe(now + 9200);
+    m.reset();
+    m.frame(now, { expectedDisplayTime: 0, mediaTime: 1 });
+    m.frame(now + 50, { expectedDisplayTime: 50, mediaTime: 1 });
+    expect(m.read(now).lastAt).toBe(now);
   });
   it("counts frames a second and forgets at reset", () => {
     const m = new FrameMeter();

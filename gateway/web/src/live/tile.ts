@@ -63,8 +63,10 @@ export function deriveTile(i: TileInput): TileState {
     return { ...base, badge: "not_permitted", reason: view.reason, detail: view.detail, veil: true };
   }
   const known = view.report?.fps || camera.profiles?.[view.profile ?? "sub"]?.fps;
+  const failing = view.phase === "waiting" || view.phase === "refused"; // no connection: nothing can be moving
   if (frames.lastAt !== undefined) {
-    return now - frames.lastAt <= freezeAfter(known) ? moving(i, frames.lastAt) : stopped(i, frames.lastAt);
+    const fresh = !failing && now - frames.lastAt <= freezeAfter(known);
+    return fresh ? moving(i, frames.lastAt) : stopped(i, frames.lastAt);
   }
   if (!i.reachable) return { ...base, badge: "unknown", reason: "gateway_away", veil: true };
   if (bad.has(camera.state)) {
@@ -73,7 +75,6 @@ export function deriveTile(i: TileInput): TileState {
   if (view.report && bad.has(view.report.state)) {
     return { ...base, badge: view.report.state, reason: view.reason ?? view.report.reason, veil: true };
   }
-  const failing = view.phase === "waiting" || view.phase === "refused";
   const badge = failing ? "unknown" : "connecting";
   return { ...base, badge, reason: view.reason, detail: view.detail, veil: true };
 }

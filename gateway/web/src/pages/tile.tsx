@@ -35,6 +35,8 @@ export interface TileProps {
   onDrop(slot: number, data: DataTransfer): void;
 }
 
+/** The title bar above the picture, as in the style sheet. */
+const barHeight = 22;
 const lingerMs = 3000;
 const nudgeMs = 10_000;
 const graceMs = 1500;
@@ -59,7 +61,7 @@ function useShow(p: TileProps, box: React.RefObject<HTMLElement | null>): void {
     const observer = new ResizeObserver(() => {
       const scale = Math.min(devicePixelRatio || 1, 2);
       const even = (v: number) => Math.max(16, Math.round((v * scale) / 16) * 16);
-      if (element.clientWidth > 0) setSize(`${even(element.clientWidth)}x${even(element.clientHeight)}`);
+      if (element.clientWidth > 0) setSize(`${even(element.clientWidth)}x${even(element.clientHeight - barHeight)}`);
     });
     observer.observe(element);
     return () => observer.disconnect();
