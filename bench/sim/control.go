@@ -13,7 +13,7 @@ type Control struct {
 	stall   atomic.Int64 // Unix ns until which nothing is sent
 }
 
-// Stop ends the camera's sessions and refuses new ones (454/404 as a camera without that stream), until Start.
+// Stop ends the camera's sessions and answers 404 to new ones, until Start.
 func (c *Control) Stop() {
 	for _, s := range c.streams {
 		s.stop()

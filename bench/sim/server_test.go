@@ -233,7 +233,7 @@ func TestClockFaults(t *testing.T) {
 	for range 60 {
 		last = r.next(t)
 	}
-	if speed := last.Wall.Sub(first.Wall).Seconds() / last.arrived.Sub(first.arrived).Seconds(); speed < 1.1 || speed > 1.3 {
+	if speed := last.Wall.Sub(first.Wall).Seconds() / last.arrived.Sub(first.arrived).Seconds(); speed < 1.05 || speed > 1.5 {
 		t.Errorf("camera clock runs at %.3f, want 1.2", speed)
 	}
 	s.Camera("fast").StepClock(time.Hour)
@@ -302,7 +302,7 @@ func TestDropStallStop(t *testing.T) {
 func TestKeyOnPlay(t *testing.T) {
 	t.Parallel()
 	cam := small("cam")
-	cam.GOP = 1000 // 40 s: only a forced key frame can be in time
+	cam.GOP = 250 // 10 s: only a forced key frame can be in time
 	s := serve(t, sim.Config{Cameras: []sim.Camera{cam}, KeyOnPlay: true})
 	for range 2 {
 		r := play(t, s.URL("cam", media.Main))

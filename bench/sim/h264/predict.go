@@ -55,21 +55,50 @@ func (c *choice) apply(out []byte, stride, x, y int) {
 	}
 }
 
+// means returns what n x n cells should look like.
+func (p plane) means(x, y, n int) (out [16]int) {
+	for i := range n * n {
+		out[i] = raster.Mean(p.src, p.stride, x+i%n*4, y+i/n*4, 4, 4)
+	}
+	return out
+}
+
 // predict returns the cheapest of the modes.
-func (c *Coder) predict(p plane, x, y, n int) choice {
-	best := c.predictMode(p, x, y, n, modeDC)
+func (p plane) predict(x, y, n int) choice {
+	want := p.means(x, y, n)
+	best := p.predictMode(&want, x, y, n, modeDC)
 	for _, m := range []int{modeHorizontal, modeVertical} {
-		if alt := c.predictMode(p, x, y, n, m); alt.ok && alt.cost < best.cost {
+		if best.cost == 0 {
+			break
+		}
+		if alt := p.predictMode(&want, x, y, n, m); alt.ok && alt.cost < best.cost {
 			best = alt
 		}
 	}
 	return best
 }
 
-// predictMode predicts the cells in one mode. It is not ok when neighbours are missing or would not predict every cell
+// predictPair returns the mode that is cheapest for both chroma planes.
+func predictPair(cb, cr plane, x, y int) (best [2]choice, mode int) {
+	wantB, wantR := cb.means(x, y, 2), cr.means(x, y, 2)
+	cost := -1
+	for m := range 3 {
+		b := cb.predictMode(&wantB, x, y, 2, m)
+		r := cr.predictMode(&wantR, x, y, 2, m)
+		if b.ok && r.ok && (cost < 0 || b.cost+r.cost < cost) {
+			best, mode, cost = [2]choice{b, r}, m, b.cost+r.cost
+		}
+		if cost == 0 {
+			break
+		}
+	}
+	return best, mode
+}
+
+// predictMode predicts cells of wanted values in one mode. It is not ok when neighbours are missing or would not predict every cell
 // as one flat value.
-func (c *Coder) predictMode(p plane, x, y, n, mode int) choice {
-	ch := choice{mode: mode, n: n}
+func (p plane) predictMode(want *[16]int, x, y, n, mode int) choice {
+	ch := choice{mode: mode, n: n, value: *want}
 	var pred [16]int
 	switch mode {
 	case modeHorizontal:
@@ -85,8 +114,7 @@ func (c *Coder) predictMode(p plane, x, y, n, mode int) choice {
 	}
 	var w [16]int
 	for i := range n * n {
-		ch.value[i] = raster.Mean(p.src, p.stride, x+i%n*4, y+i/n*4, 4, 4)
-		w[i] = ch.value[i] - pred[i]
+		w[i] = want[i] - pred[i]
 	}
 	ch.coefs = hadamard(w, n)
 	for _, v := range ch.coefs {
@@ -169,25 +197,17 @@ func (p plane) mean(x, y, size int, top, left bool, dx, dy int) int {
 
 // hadamard transforms n x n residuals (n is 2 or 4) so that the decoder's inverse transform gives them back exactly.
 func hadamard(w [16]int, n int) [16]int {
-	signs := [4]uint{0b0000, 0b1100, 0b0110, 0b1010} // rows of the matrix, bit i set: -1 in column i
 	if n == 2 {
-		signs = [4]uint{0b00, 0b10}
+		a, b, c, d := w[0], w[1], w[2], w[3]
+		return [16]int{a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d}
 	}
-	var out [16]int
-	for u := range n {
-		for v := range n {
-			sum := 0
-			for i := range n {
-				for j := range n {
-					if (signs[u]>>i^signs[v]>>j)&1 == 1 {
-						sum -= w[i*n+j]
-					} else {
-						sum += w[i*n+j]
-					}
-				}
-			}
-			out[u*n+v] = sum
+	for _, pass := range [2]struct{ step, stride int }{{1, 4}, {4, 1}} {
+		for i := range 4 {
+			o := i * pass.stride
+			k := pass.step
+			a, b, c, d := w[o], w[o+k], w[o+2*k], w[o+3*k]
+			w[o], w[o+k], w[o+2*k], w[o+3*k] = a+b+c+d, a+b-c-d, a-b-c+d, a-b+c-d
 		}
 	}
-	return out
+	return w
 }

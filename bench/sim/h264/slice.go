@@ -102,16 +102,9 @@ func (c *Coder) code(w *raster.Bits, src *raster.Picture, mb int, kind raster.Ki
 func (c *Coder) codeFlat(w *raster.Bits, src *raster.Picture, mb int, base uint32) bool {
 	cols := c.Out.Cols()
 	x, y := mb%cols, mb/cols
-	luma := c.predict(plane{c.Out.Y, src.Y, c.Out.W}, x*16, y*16, 4)
-	var chroma [2]choice
-	mode, chromaCost := 0, -1
-	for m := range 3 {
-		a := c.predictMode(plane{c.Out.Cb, src.Cb, c.Out.W / 2}, x*8, y*8, 2, m)
-		b := c.predictMode(plane{c.Out.Cr, src.Cr, c.Out.W / 2}, x*8, y*8, 2, m)
-		if a.ok && b.ok && (chromaCost < 0 || a.cost+b.cost < chromaCost) {
-			chroma, mode, chromaCost = [2]choice{a, b}, m, a.cost+b.cost
-		}
-	}
+	luma := plane{c.Out.Y, src.Y, c.Out.W}.predict(x*16, y*16, 4)
+	cb, cr := plane{c.Out.Cb, src.Cb, c.Out.W / 2}, plane{c.Out.Cr, src.Cr, c.Out.W / 2}
+	chroma, mode := predictPair(cb, cr, x*8, y*8)
 	for _, l := range luma.coefs {
 		if max(l, -l) > maxLevel {
 			return false

@@ -18,8 +18,8 @@ type Spec struct {
 // FrameBytes is the mean size of a picture at the bitrate.
 func (s Spec) FrameBytes() int { return s.Bitrate / 8 / s.FPS }
 
-// Loop returns after how many pictures a scene repeats: an even number of GOPs, about 8 s.
-func (s Spec) Loop() int { return 2 * s.GOP * max(1, 4*s.FPS/s.GOP) }
+// Loop returns after how many pictures a scene repeats: whole GOPs, about 8 s.
+func (s Spec) Loop() int { return s.GOP * max(1, 8*s.FPS/s.GOP) }
 
 // Scene is a moving picture of Spec.Loop pictures, seen one after the other. Text areas are left blank.
 type Scene struct {
