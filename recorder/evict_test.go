@@ -133,7 +133,8 @@ func TestMeasuringFindsWhatIsThere(t *testing.T) {
 		t.Errorf("forecast %+v", got)
 	}
 	for i := range got.Cameras {
-		if a, b := got.Cameras[i], want.Cameras[i]; a.Bytes != b.Bytes || !a.Oldest.Equal(b.Oldest) || !a.Newest.Equal(b.Newest) {
+		a, b := got.Cameras[i], want.Cameras[i]
+		if a.Bytes != b.Bytes || !a.Oldest.Equal(b.Oldest) || !a.Newest.Equal(b.Newest) {
 			t.Errorf("camera %+v, counted %+v", a, b)
 		}
 	}

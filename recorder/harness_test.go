@@ -146,7 +146,7 @@ func (b *bed) do(q *http.Request) (int, http.Header, []byte) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:forcetypeassert // it is one
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections() // it is one
 	if resp.StatusCode >= 400 {
 		var p struct {
 			Status        int

@@ -211,7 +211,7 @@ func TestBodyCutOffLeavesNothing(t *testing.T) {
 		if _, err := conn.Write(head.Bytes()[:cut]); err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.(*net.TCPConn).CloseWrite() //nolint:forcetypeassert // it is one
+		_ = conn.(*net.TCPConn).CloseWrite() // it is one
 		answer, _ := io.ReadAll(conn)
 		conn.Close()
 		if bytes.Contains(answer, []byte("200 OK")) {

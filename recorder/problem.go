@@ -38,7 +38,8 @@ func writeJSON(w http.ResponseWriter, v any) {
 func (r *Recorder) authorized(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		scheme, token, _ := strings.Cut(q.Header.Get("Authorization"), " ")
-		if r.deps.Authorize == nil || !strings.EqualFold(scheme, "Bearer") || !r.deps.Authorize(strings.TrimSpace(token)) {
+		ok := r.deps.Authorize != nil && strings.EqualFold(scheme, "Bearer")
+		if !ok || !r.deps.Authorize(strings.TrimSpace(token)) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="skein"`)
 			r.m.refused("unauthorized")
 			problem(w, http.StatusUnauthorized, "a node's bearer token is needed")

@@ -247,7 +247,8 @@ func (r *Recorder) Storage() Storage {
 	out.Measured = u.ready
 	for id, c := range u.cameras {
 		s := CameraStorage{
-			Camera: id, Bytes: c.bytes, Segments: c.segments, Oldest: c.oldest, Newest: c.newest, BytesPerDay: c.perDay(now),
+			Camera: id, Bytes: c.bytes, Segments: c.segments, Oldest: c.oldest, Newest: c.newest,
+			BytesPerDay: c.perDay(now),
 		}
 		out.Bytes += s.Bytes
 		out.Segments += s.Segments

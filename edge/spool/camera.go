@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"skein/edge/media"
 	"skein/recorder/segment"
 )
 
@@ -186,19 +185,10 @@ func (c *camera) pending() bool {
 func nextCut(camera string, start time.Time, length time.Duration) time.Time {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(camera))
-	phase := time.Duration(h.Sum64() % uint64(length)) //nolint:gosec // a length is positive
+	phase := time.Duration(h.Sum64() % uint64(length)) // a length is positive
 	at := start.Add(-phase).Truncate(length).Add(phase).Add(length)
 	for at.Sub(start) < length/4 {
 		at = at.Add(length)
 	}
 	return at
-}
-
-// rebased is a unit of a new epoch, moved to the time line of the segment that is open: see recording.shift.
-func rebased(u, last *media.AccessUnit, epoch uint32, wall time.Duration, pts int64) *media.AccessUnit {
-	v := *u
-	v.Epoch, v.Desc = epoch, last.Desc
-	v.Wall = u.Wall.Add(wall)
-	v.PTS = u.PTS + pts
-	return &v
 }

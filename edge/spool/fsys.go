@@ -95,8 +95,8 @@ func statFS(path string) (fsFill, error) {
 	}
 	bs := st.Bsize
 	return fsFill{
-		size: int64(st.Blocks) * bs, free: int64(st.Bavail) * bs, //nolint:gosec // block counts fit
-		inodes: int64(st.Files), inodesFree: int64(st.Ffree), //nolint:gosec // inode counts fit
+		size: int64(st.Blocks) * bs, free: int64(st.Bavail) * bs, // block counts fit
+		inodes: int64(st.Files), inodesFree: int64(st.Ffree), // inode counts fit
 	}, nil
 }
 

@@ -107,8 +107,8 @@ func (h *HTTPShipper) init() {
 	h.client = &http.Client{
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
-			ResponseHeaderTimeout: 2 * time.Minute, MaxIdleConnsPerHost: 2 * DefaultParallel, IdleConnTimeout: time.Minute,
-			ForceAttemptHTTP2: false, DisableCompression: true, Proxy: http.ProxyFromEnvironment,
+			ResponseHeaderTimeout: 2 * time.Minute, MaxIdleConnsPerHost: 2 * DefaultParallel,
+			IdleConnTimeout: time.Minute, DisableCompression: true, Proxy: http.ProxyFromEnvironment,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -236,7 +236,7 @@ func redact(raw string) string {
 
 // pacedReader asks before it hands bytes out.
 type pacedReader struct {
-	ctx  context.Context //nolint:containedctx // a reader has no other way to be told
+	ctx  context.Context // a reader has no other way to be told
 	r    io.Reader
 	wait func(ctx context.Context, n int) error
 }

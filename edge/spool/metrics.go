@@ -35,7 +35,8 @@ func (c counted) load() uint64 { return c.n.Load() }
 func newMetrics(s *Spool, reg prometheus.Registerer) *metrics {
 	m := &metrics{}
 	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "skein", Subsystem: "spool", Name: name, Help: help})
+		c := prometheus.NewCounter(
+			prometheus.CounterOpts{Namespace: "skein", Subsystem: "spool", Name: name, Help: help})
 		m.all = append(m.all, c)
 		return c
 	}
@@ -63,7 +64,9 @@ func newMetrics(s *Spool, reg prometheus.Registerer) *metrics {
 	m.syncErrors = counter("sync_errors_total", "Failed fsyncs; each costs the trust in one file.")
 	m.writeErrors = counter("write_errors_total", "Failed writes and failed attempts to seal.")
 	m.setAside = counter("set_aside_total", "Corrupted files set aside.")
-	m.dropped = counted{counter("dropped_segments_total", "Unshipped segments dropped for want of room."), new(atomic.Uint64)}
+	m.dropped = counted{
+		counter("dropped_segments_total", "Unshipped segments dropped for want of room."), new(atomic.Uint64),
+	}
 	m.droppedBytes = counter("dropped_bytes_total", "Bytes of unshipped segments dropped for want of room.")
 	m.commitSeconds = histogram("commit_seconds", "Duration of a group commit.")
 	m.shipSeconds = histogram("ship_seconds", "Time to ship one segment, successes only.")

@@ -45,7 +45,7 @@ type entries struct {
 func (h *entries) Len() int           { return len(h.list) }
 func (h *entries) Less(i, j int) bool { return h.less(&h.list[i], &h.list[j]) }
 func (h *entries) Swap(i, j int)      { h.list[i], h.list[j] = h.list[j], h.list[i] }
-func (h *entries) Push(x any)         { h.list = append(h.list, x.(entry)) } //nolint:forcetypeassert // only entries
+func (h *entries) Push(x any)         { h.list = append(h.list, x.(entry)) } // only entries
 func (h *entries) Pop() any {
 	n := len(h.list) - 1
 	e := h.list[n]
@@ -123,7 +123,7 @@ func (q *queue) takeBacklog(now time.Time) (e entry, ok bool, wait time.Duration
 		heap.Push(&q.backlog, heap.Pop(&q.later))
 	}
 	if q.backlog.Len() > 0 {
-		e = heap.Pop(&q.backlog).(entry) //nolint:forcetypeassert // only entries
+		e = heap.Pop(&q.backlog).(entry) // only entries
 		q.out[entryKey{e.cam, e.seq}] = e.start
 		return e, true, 0
 	}

@@ -47,8 +47,8 @@ func (s *Spool) record(ctx context.Context, id string, identity any, src source)
 	if !c.start() {
 		return fmt.Errorf("camera %s is already being recorded", id)
 	}
-	s.records.Add(1)
-	defer s.records.Done()
+	s.recordBegins()
+	defer s.recordEnds()
 	defer c.stop()
 	if c.lastStream != identity {
 		c.lastStream, c.lastSeq = identity, 0
@@ -90,14 +90,6 @@ type recording struct {
 
 	trouble   bool // the camera's detail tells what is wrong
 	unfitSaid bool // said once per Record
-}
-
-// shift moves units of a new epoch that began in the middle of a group of pictures to the time line of the open
-// segment, until the next key frame lets a new segment begin. Nothing is lost to a clock's step.
-type shift struct {
-	epoch uint32
-	wall  time.Duration
-	pts   map[int]int64 // by track
 }
 
 func (r *recording) run(ctx context.Context) error {
@@ -286,28 +278,6 @@ func (r *recording) split(u *media.AccessUnit, why error) error {
 		return nil
 	}
 	return r.write(u)
-}
-
-// newShift measures by the arrival of units how far u's time line is from the segment's.
-func (r *recording) newShift(u *media.AccessUnit) *shift {
-	step := max(u.Arrival.Sub(r.last.Arrival), time.Millisecond)
-	return &shift{epoch: u.Epoch, wall: r.last.Wall.Add(step).Sub(u.Wall), pts: map[int]int64{}}
-}
-
-func (r *recording) moved(u *media.AccessUnit) *media.AccessUnit {
-	if u.Epoch != r.shift.epoch {
-		r.shift = r.newShift(u)
-	}
-	d, ok := r.shift.pts[u.Track]
-	if !ok {
-		rate := int64(u.Desc.Tracks[u.Track].ClockRate)
-		step := max(u.Arrival.Sub(r.last.Arrival), time.Millisecond)
-		if u.Track < len(r.lastPTS) {
-			d = r.lastPTS[u.Track] + max(1, int64(step)*rate/int64(time.Second)) - u.PTS
-		}
-		r.shift.pts[u.Track] = d
-	}
-	return rebased(u, r.last, r.f.part.epoch, r.shift.wall, d)
 }
 
 // overrun notes that the reader's queue was too short for a stall of the disk.

@@ -209,7 +209,8 @@ func partOf(path string, seq uint64) (part, error) {
 	if len(x.Fragments) == 0 || x.Start.UnixMilli() < 0 {
 		return part{}, errors.New("no whole fragment and no manifest")
 	}
-	return part{number: int64(min(seq, 1<<40)), start: x.Start.UTC().Truncate(time.Millisecond)}, nil //nolint:gosec // bounded
+	start := x.Start.UTC().Truncate(time.Millisecond)
+	return part{number: int64(min(seq, 1<<40)), start: start}, nil // bounded
 }
 
 // recoverPart seals an unfinished file. If it is the one whose sealing a crash interrupted, that is completed.

@@ -46,8 +46,7 @@ type Spool struct {
 	gate  *gate
 	kept  keptList
 
-	records sync.WaitGroup // running Record calls
-	kicked  chan struct{}  // capacity 1: commit and make room now
+	kicked chan struct{} // capacity 1: commit and make room now
 
 	used atomic.Int64 // bytes of the spool's files
 	bad  atomic.Int64 // files set aside
@@ -60,6 +59,8 @@ type Spool struct {
 	mu      sync.Mutex // guards the fields below
 	cameras map[string]*camera
 	closed  bool
+	records int           // running Record calls
+	ended   chan struct{} // closed and replaced when one returns
 
 	shipped progress
 }
@@ -81,6 +82,7 @@ func open(cfg Config, deps Deps, disk fsys) (s *Spool, err error) {
 	s = &Spool{
 		cfg: cfg, deps: deps, log: deps.Log, fs: disk, queue: newQueue(), kicked: make(chan struct{}, 1),
 		gate: newGate(cfg.Ship.RetryMin, cfg.Ship.RetryMax), opened: time.Now(), cameras: map[string]*camera{},
+		ended: make(chan struct{}),
 	}
 	if s.lock, err = lockDir(cfg.Dir); err != nil {
 		return nil, err
@@ -113,12 +115,39 @@ func (s *Spool) Run(ctx context.Context) error {
 		lanes.Go(func() { s.backlogLane(ctx) })
 	}
 	<-ctx.Done()
-	s.records.Wait()
+	s.awaitRecords()
 	stop()
 	lanes.Wait()
 	commits.Wait()
 	s.commit()
 	return nil
+}
+
+// recordBegins and recordEnds count the running Record calls.
+func (s *Spool) recordBegins() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records++
+}
+
+func (s *Spool) recordEnds() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records--
+	close(s.ended)
+	s.ended = make(chan struct{})
+}
+
+func (s *Spool) awaitRecords() {
+	for {
+		s.mu.Lock()
+		n, ended := s.records, s.ended
+		s.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		<-ended
+	}
 }
 
 // Close gives the folder back. Call it after Run and every Record returned. It may be called twice.
