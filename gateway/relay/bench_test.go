@@ -101,7 +101,7 @@ func benchViewers(b *testing.B, viewers int) {
 	r, _ := start(b, relay.Config{MaxPerViewer: 1000}, cams)
 	srv := httptest.NewServer(whep.Handler(r, func(*http.Request) relay.Viewer { return everything("bench") }, nil))
 	defer srv.Close()
-	time.Sleep(2 * time.Second)
+	time.Sleep(6 * time.Second) // until the cameras' histories hold what they will hold
 	base := usage(b)
 	time.Sleep(2 * time.Second)
 	idle := usage(b) - base // publishing alone

@@ -138,7 +138,9 @@ func logger(t testing.TB) *slog.Logger {
 // start runs a relay of cams until the test ends.
 func start(t testing.TB, cfg relay.Config, cams map[string]*camera) (*relay.Relay, *cameras) {
 	t.Helper()
-	cfg.UDP = "127.0.0.1:0"
+	if cfg.UDP == "" {
+		cfg.UDP = "127.0.0.1:0"
+	}
 	cs := &cameras{byID: cams}
 	r, err := relay.New(cfg, cs, logger(t), prometheus.NewRegistry())
 	if err != nil {

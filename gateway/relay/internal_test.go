@@ -186,7 +186,7 @@ func hotSlots(t testing.TB, n int) (*line, *batch, *net.UDPConn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sink.Close() })
-	r := &Relay{cfg: Config{}.withDefaults(), metrics: newMetrics(nil), outlet: newOutlet(conn)}
+	r := &Relay{cfg: Config{}.withDefaults(), metrics: newMetrics(nil, nil), outlet: newOutlet(conn)}
 	l := newLine(media.H264, videoRate)
 	k := masterKeys{gcm: true, key: make([]byte, 16), salt: make([]byte, 12)}
 	for i := range n {

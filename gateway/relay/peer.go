@@ -12,10 +12,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/logging"
+	"github.com/pion/transport/v5/stdnet"
 	"github.com/pion/webrtc/v4"
 
 	"skein/edge/media"
@@ -33,6 +35,28 @@ type transport struct {
 	tcp  *tcpMux // nil without ICE-TCP
 	cert webrtc.Certificate
 	logs logFactory
+
+	mu     sync.Mutex // guards the fields below
+	net    *stdnet.Net
+	netAge time.Time
+}
+
+// interfacesFor is how long a reading of the machine's network interfaces is good.
+const interfacesFor = 10 * time.Second
+
+// interfaces returns the machine's interfaces. pion would read them for every session.
+func (t *transport) interfaces() (*stdnet.Net, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.net != nil && time.Since(t.netAge) < interfacesFor {
+		return t.net, nil
+	}
+	n, err := stdnet.NewNet()
+	if err != nil {
+		return nil, fmt.Errorf("read network interfaces: %w", err)
+	}
+	t.net, t.netAge = n, time.Now()
+	return n, nil
 }
 
 func newTransport(r *Relay) (*transport, error) {
@@ -74,6 +98,11 @@ func (r *Relay) settings(t *transport, keys *handshakeKeys) (webrtc.SettingEngin
 		networks = append(networks, webrtc.NetworkTypeTCP4)
 	}
 	se.SetNetworkTypes(networks)
+	interfaces, err := t.interfaces()
+	if err != nil {
+		return se, err
+	}
+	se.SetNet(interfaces)
 	se.SetIncludeLoopbackCandidate(true)
 	se.DisableActiveTCP(true)
 	// Viewers reach us; their .local names need not be resolved.

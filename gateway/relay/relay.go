@@ -71,9 +71,10 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 		return nil, fmt.Errorf("listen webrtc.udp %s: %w", cfg.UDP, err)
 	}
 	widen(conn, socketBuffer)
+	out := newOutlet(conn)
 	r := &Relay{
-		cfg: cfg.withDefaults(), streams: streams, log: logger, metrics: newMetrics(reg), conn: conn,
-		outlet: newOutlet(conn), sessions: map[string]*session{}, perViewer: map[string]int{},
+		cfg: cfg.withDefaults(), streams: streams, log: logger, metrics: newMetrics(reg, out.errors.Load), conn: conn,
+		outlet: out, sessions: map[string]*session{}, perViewer: map[string]int{},
 	}
 	r.playout = playoutValue(r.cfg.PlayoutDelay)
 	r.feeds = &feeds{relay: r, byKey: map[feedKey]*feed{}}
@@ -94,6 +95,14 @@ func playoutValue(d [2]time.Duration) [3]byte {
 
 // Addr returns the UDP address bound.
 func (r *Relay) Addr() net.Addr { return r.conn.LocalAddr() }
+
+// TCPAddr returns the ICE-TCP address bound, or nil.
+func (r *Relay) TCPAddr() net.Addr {
+	if r.tcp == nil {
+		return nil
+	}
+	return r.tcp.Addr()
+}
 
 // Run serves until ctx ends, and returns after everything it started has ended. It may be called once.
 func (r *Relay) Run(ctx context.Context) error {

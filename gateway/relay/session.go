@@ -225,6 +225,8 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 			s.collect(before)
 			if s.wall != nil {
 				s.wall.tick()
+			} else if !s.viewer.allowed(s.feed.key.camera) {
+				s.end("no longer permitted")
 			}
 		case <-gone:
 			s.end("stream ended")

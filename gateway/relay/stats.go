@@ -92,11 +92,10 @@ type metrics struct {
 	resent     prometheus.Counter
 	refreshes  prometheus.Counter
 	catchUps   prometheus.Counter
-	sendErrors prometheus.Counter
 	drops      [dropReasons]prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "skein_relay_" + name, Help: help})
 	}
@@ -104,17 +103,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "skein_relay_" + name, Help: help})
 	}
 	m := &metrics{
-		sessions:   gauge("sessions", "WebRTC sessions open."),
-		feeds:      gauge("feeds", "Camera streams being relayed."),
-		started:    counter("sessions_started_total", "WebRTC sessions answered."),
-		refused:    counter("sessions_refused_total", "Offers refused."),
-		packets:    counter("packets_total", "RTP packets sent, without retransmissions."),
-		bytes:      counter("bytes_total", "RTP payload bytes sent, without retransmissions."),
-		nacked:     counter("nacked_packets_total", "Packets viewers reported missing."),
-		resent:     counter("resent_packets_total", "Packets sent again."),
-		refreshes:  counter("key_requests_total", "Key frame requests answered from the history."),
-		catchUps:   counter("catch_ups_total", "Times a slot began with the current group of pictures."),
-		sendErrors: counter("send_errors_total", "Sends the kernel refused."),
+		sessions:  gauge("sessions", "WebRTC sessions open."),
+		feeds:     gauge("feeds", "Camera streams being relayed."),
+		started:   counter("sessions_started_total", "WebRTC sessions answered."),
+		refused:   counter("sessions_refused_total", "Offers refused."),
+		packets:   counter("packets_total", "RTP packets sent, without retransmissions."),
+		bytes:     counter("bytes_total", "RTP payload bytes sent, without retransmissions."),
+		nacked:    counter("nacked_packets_total", "Packets viewers reported missing."),
+		resent:    counter("resent_packets_total", "Packets sent again."),
+		refreshes: counter("key_requests_total", "Key frame requests answered from the history."),
+		catchUps:  counter("catch_ups_total", "Times a slot began with the current group of pictures."),
 		firstFrame: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "skein_relay_first_frame_seconds", Help: "From asking for a camera to sending its first picture.",
 			Buckets: []float64{.01, .025, .05, .1, .2, .3, .5, .75, 1, 2, 5},
@@ -128,7 +126,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.sessions, m.feeds, m.started, m.refused, m.firstFrame, m.packets, m.bytes, m.nacked, m.resent,
-			m.refreshes, m.catchUps, m.sendErrors, drops)
+			m.refreshes, m.catchUps, drops,
+			prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "skein_relay_send_errors_total", Help: "Sends the kernel refused.",
+			}, func() float64 { return float64(sendErrors()) }))
 	}
 	return m
 }

@@ -47,8 +47,7 @@ type tile struct {
 // show starts to bring c.Camera into the slot. Asking again for what is shown changes nothing.
 func (t *tile) show(c command) {
 	if !t.wall.session.viewer.allowed(c.Camera) {
-		t.hide()
-		t.say(stateMessage{Slot: t.slot.index, Camera: c.Camera, State: status.NotPermitted, Reason: CodeForbidden})
+		t.forbid(c.Camera)
 		return
 	}
 	t.mu.Lock()
@@ -222,6 +221,20 @@ func (t *tile) hide() {
 	}
 }
 
+// forbid empties the slot because the viewer may not see the camera.
+func (t *tile) forbid(camera string) {
+	t.hide()
+	t.say(stateMessage{Slot: t.slot.index, Camera: camera, State: status.NotPermitted, Reason: CodeForbidden})
+}
+
+// permitted tells whether what the tile is to show may still be seen.
+func (t *tile) permitted() (camera string, ok bool) {
+	t.mu.Lock()
+	camera, active := t.want.Camera, t.active
+	t.mu.Unlock()
+	return camera, !active || t.wall.session.viewer.allowed(camera)
+}
+
 func (t *tile) feedShown() *feed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -236,6 +249,10 @@ func (t *tile) say(m stateMessage) {
 
 // tick reports the tile's state and adapts it to the link.
 func (t *tile) tick(now time.Time) {
+	if camera, ok := t.permitted(); !ok {
+		t.forbid(camera)
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.active || t.feed == nil {
