@@ -142,8 +142,8 @@ func linkURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// Run keeps the link up until ctx ends: it dials, and after a failure dials again with growing, jittered pauses. Running
-// publications survive a lost link, as their media has a way of its own; they are stopped before Run returns.
+// Run keeps the link up until ctx ends: it dials, and after a failure dials again with growing, jittered pauses.
+// Running publications survive a lost link, as their media has a way of its own; they are stopped before Run returns.
 func (c *Client) Run(ctx context.Context) error {
 	defer c.http.CloseIdleConnections()
 	defer c.stopAll()

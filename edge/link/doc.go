@@ -1,8 +1,8 @@
 // Package link is the control link between a node and its gateway, both ends.
 //
-// A node (an edge, or a gateway of a lower tier) dials one WebSocket up to GET /v1/link with its bearer token, so a site
-// behind NAT needs no open port. Over it go small JSON messages, described at [Message]: the node tells which cameras it
-// offers and how they are; the gateway tells which streams it wants published.
+// A node (an edge, or a gateway of a lower tier) dials one WebSocket up to GET /v1/link with its bearer token, so a
+// site behind NAT needs no open port. Over it go small JSON messages, described at [Message]: the node tells which
+// cameras it offers and how they are; the gateway tells which streams it wants published.
 //
 // # Level-triggered
 //
@@ -12,8 +12,8 @@
 //
 // # Live streams on demand
 //
-// [Streams] is what the gateway's live plane opens streams from. The first viewer of a profile makes the node publish it
-// over RTSP with a one-time token, all further viewers share it, and it stops a linger time after the last one left.
+// [Streams] is what the gateway's live plane opens streams from. The first viewer of a profile makes the node publish
+// it over RTSP with a one-time token, all further viewers share it, and it stops a linger time after the last one left.
 //
 // Nobody here touches media: [Client] starts and stops publishers through [Publisher], and the gateway's RTSP server
 // hands an arriving publication to [Streams.Accept].

@@ -182,7 +182,8 @@ func (h *Hub) Nodes() []NodeInfo {
 	return out
 }
 
-// NodeOf returns the node to ask for a profile of a camera. known tells that some node offers it, up that its link is up.
+// NodeOf returns the node to ask for a profile of a camera. known tells that some node offers it, up that its link is
+// up.
 func (h *Hub) NodeOf(k Key) (id string, known, up bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

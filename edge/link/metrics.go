@@ -40,7 +40,7 @@ func newStreamMetrics(reg prometheus.Registerer) *streamMetrics {
 			Name: "skein_publications_arrived_total", Help: "Publications of nodes that arrived.",
 		}),
 		renewed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "skein_publications_renewed_total", Help: "Publications asked for again because they failed or ended.",
+			Name: "skein_publications_renewed_total", Help: "Publications asked for again.",
 		}),
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "skein_publications_active", Help: "Streams wanted from nodes now.",

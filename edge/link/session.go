@@ -81,9 +81,9 @@ func (s *session) greet(ctx context.Context) (*Hello, error) {
 	case m.Type != TypeHello:
 		return nil, fmt.Errorf("%w: first message is %q, want hello", errMessage, m.Type)
 	case m.Hello.Version != Version:
-		return nil, fmt.Errorf("%w: node speaks version %d of the link, we speak %d", errRefused, m.Hello.Version, Version)
+		return nil, fmt.Errorf("%w: the node speaks version %d, we speak %d", errRefused, m.Hello.Version, Version)
 	case m.Hello.Node != s.node:
-		return nil, fmt.Errorf("%w: the token belongs to node %s, the hello is from %s", errRefused, s.node, m.Hello.Node)
+		return nil, fmt.Errorf("%w: the token is node %s's, the hello is from %s", errRefused, s.node, m.Hello.Node)
 	}
 	return m.Hello, nil
 }

@@ -38,7 +38,8 @@ type StreamsOptions struct {
 	Linger time.Duration
 	// Timeout is how long Open waits for a publication. Default 15 s.
 	Timeout time.Duration
-	// Retry is the first pause before a failed publication is asked for again; it doubles up to 16 times. Default 500 ms.
+	// Retry is the first pause before a failed publication is asked for again; it doubles up to 16 times. Default 500
+	// ms.
 	Retry time.Duration
 	// Unknown, if not nil, is also wrapped by the error for cameras and profiles that no node offers.
 	Unknown error
@@ -101,8 +102,8 @@ func NewStreams(h *Hub, o StreamsOptions) *Streams {
 	return s
 }
 
-// Open returns the stream of a profile of a camera, asking its node to publish it if nobody looks yet, and waiting until
-// the publication arrives. release tells that this viewer is done; it may be called twice. The stream outlives
+// Open returns the stream of a profile of a camera, asking its node to publish it if nobody looks yet, and waiting
+// until the publication arrives. release tells that this viewer is done; it may be called twice. The stream outlives
 // interruptions of the publication: it goes on with a new epoch.
 func (s *Streams) Open(ctx context.Context, camera string, p media.Profile) (*stream.Stream, func(), error) {
 	k := Key{camera, p}
@@ -268,8 +269,8 @@ func (s *Streams) notice(node string, f *Failed) {
 	s.later(w, s.pause(w))
 }
 
-// Password returns the password that a publication to the RTSP path must come with, if one is waited for from that user,
-// which is the node's id. It is good for one Accept.
+// Password returns the password that a publication to the RTSP path must come with, if one is waited for from that
+// user, which is the node's id. It is good for one Accept.
 func (s *Streams) Password(path, user string) (string, bool) {
 	k, ok := ParsePath(path)
 	if !ok {

@@ -15,7 +15,8 @@ import (
 
 // Options are what an Access needs besides its configuration.
 type Options struct {
-	// DataDir is where users, sessions, the audit log and the register of retrievals are kept. It is created if missing.
+	// DataDir is where users, sessions, the audit log and the register of retrievals are kept. It is created if
+	// missing.
 	DataDir    string
 	Logger     *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: not registered
@@ -87,12 +88,10 @@ func (a *Access) open(dir string) (err error) {
 	if a.retrievals, err = openRetrievals(filepath.Join(dir, "retrievals"), opts, a.cfg.RetrievalTTL); err != nil {
 		return err
 	}
-	if a.firstPassword, err = a.users.createFirst(context.Background()); err != nil {
-		return err
+	a.users.notify = func(what string) {
+		a.record(Event{Actor: "skein", Action: ActConfig, Outcome: Done, Detail: what})
 	}
-	if a.firstPassword != "" {
-		err = a.audit.Append(Event{Actor: "skein", Action: ActConfig, Outcome: Done, Detail: "first start: user admin created"})
-	}
+	a.firstPassword, err = a.users.createFirst(context.Background())
 	return err
 }
 

@@ -175,9 +175,12 @@ func TestLoginAndLogout(t *testing.T) {
 		if strings.Contains(e.Actor, "password") {
 			t.Errorf("actor %q may be a secret", e.Actor)
 		}
+		if e.Action == access.ActConfig && e.Detail != "added 王伟 (officer, baishazhou)" {
+			t.Errorf("detail %q", e.Detail)
+		}
 		got = append(got, string(e.Action)+" "+string(e.Outcome))
 	}
-	want := "login failed,login failed,login failed,login failed,login failed,login failed,login done,logout done"
+	want := "config done,login failed,login failed,login failed,login failed,login failed,login failed,login done,logout done"
 	if strings.Join(got, ",") != want {
 		t.Fatalf("audit: %v", got)
 	}

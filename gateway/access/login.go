@@ -20,8 +20,8 @@ type Login struct {
 	Who     Principal
 }
 
-// Login checks user and password and opens a session. It returns ErrLogin, ErrBusy, a *LimitError, or what the disk said.
-// Every attempt is a row of the audit log.
+// Login checks user and password and opens a session. It returns ErrLogin, ErrBusy, a *LimitError, or what the disk
+// said. Every attempt is a row of the audit log.
 func (a *Access) Login(ctx context.Context, user, password, addr string) (Login, error) {
 	if !validName(user) || password == "" || len(password) > maxPassword {
 		user = "?" // whatever was sent may be a password in the wrong field
@@ -75,8 +75,8 @@ func principalOf(u Account, d digest, expires time.Time) Principal {
 	return Principal{Name: u.Name, Role: u.Role, Unit: u.Unit, Kind: User, Expires: expires, session: d}
 }
 
-// Authenticate returns who sends the request: by its bearer token if it has an Authorization header, else by its session
-// cookie. It returns ErrNoCredential or ErrBadCredential.
+// Authenticate returns who sends the request: by its bearer token if it has an Authorization header, else by its
+// session cookie. It returns ErrNoCredential or ErrBadCredential.
 func (a *Access) Authenticate(r *http.Request) (Principal, error) {
 	if h := r.Header.Values("Authorization"); len(h) > 0 {
 		scheme, token, _ := strings.Cut(h[0], " ")

@@ -11,8 +11,8 @@ import (
 // Guard wraps next so that nothing answers without a credential except the requests public says so for. It must be the
 // outermost handler: what it does not know, it denies, so a route that somebody adds is closed until it is opened.
 //
-// It also refuses requests that a browser sends on behalf of another site (CSRF), sets the security headers, and puts the
-// [Principal] into the request's context.
+// It also refuses requests that a browser sends on behalf of another site (CSRF), sets the security headers, and puts
+// the [Principal] into the request's context.
 func (a *Access) Guard(public func(*http.Request) bool, next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -12,8 +12,8 @@ import (
 	"skein/gateway/access/ledger"
 )
 
-// Retrieval is one row of the register the law on public video asks for: who looked at which footage, and why. Regulation
-// No. 799 art. 16: reason, content, and unit and name of the person, truthfully.
+// Retrieval is one row of the register the law on public video asks for: who looked at which footage, and why.
+// Regulation No. 799 art. 16: reason, content, and unit and name of the person, truthfully.
 type Retrieval struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"` // of the principal

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,7 +34,7 @@ func (u Account) check() error {
 		return fmt.Errorf("user %s: role %q: want one of %s", u.Name, u.Role, roleNames())
 	}
 	if u.Unit == "" && u.Role != Admin {
-		return fmt.Errorf("user %s: unit is missing: only an admin may have the whole district without naming it", u.Name)
+		return fmt.Errorf("user %s: unit is missing: only an admin may have the whole district unnamed", u.Name)
 	}
 	if _, _, _, err := parsePHC(u.Password); err != nil {
 		return fmt.Errorf("user %s: password: %w", u.Name, err)
@@ -46,6 +47,7 @@ type Users struct {
 	path   string
 	hasher *hasher
 	now    func() time.Time
+	notify func(what string) // told of every change, with mu held; set before first use
 
 	mu      sync.Mutex // guards the fields below
 	byName  map[string]Account
@@ -61,6 +63,7 @@ type userFile struct {
 
 func openUsers(path string, h *hasher, now func() time.Time) (*Users, error) {
 	u := &Users{path: path, hasher: h, now: now, byName: map[string]Account{}}
+	u.notify = func(string) {}
 	return u, u.load()
 }
 
@@ -132,7 +135,29 @@ func (u *Users) refresh() {
 	if err != nil || (st.ModTime().Equal(u.stamp) && st.Size() == u.size) {
 		return
 	}
-	_ = u.load() // half-written or wrong: keep what we have, look again in a second
+	before := u.byName
+	if u.load() == nil { // else half-written or wrong: keep what we have, look again in a second
+		u.notify("users file changed: " + changes(before, u.byName))
+	}
+}
+
+// changes tells people who was added, changed and removed.
+func changes(before, after map[string]Account) string {
+	var out []string
+	for name, a := range after {
+		if b, ok := before[name]; !ok {
+			out = append(out, fmt.Sprintf("added %s (%s, %s)", name, a.Role, a.Unit))
+		} else if a != b {
+			out = append(out, fmt.Sprintf("changed %s (%s, %s)", name, a.Role, a.Unit))
+		}
+	}
+	for name := range before {
+		if _, ok := after[name]; !ok {
+			out = append(out, "removed "+name)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; ")
 }
 
 // List returns all accounts ordered by name, without their hashes.
@@ -158,7 +183,7 @@ func (u *Users) sorted(hashes bool) []Account {
 // Set creates or replaces the account with a new password; a.Password is ignored. Sessions of the user end.
 func (u *Users) Set(ctx context.Context, a Account, password string) error {
 	if n := len([]rune(password)); n < 10 || len(password) > maxPassword {
-		return fmt.Errorf("user %s: the password wants 10 or more characters, and at most %d bytes", a.Name, maxPassword)
+		return fmt.Errorf("user %s: the password wants 10 characters or more, at most %d bytes", a.Name, maxPassword)
 	}
 	phc, err := u.hasher.hash(ctx, password)
 	if err != nil {
@@ -182,6 +207,7 @@ func (u *Users) change(edit func(map[string]Account)) error {
 	if err := u.load(); err != nil {
 		return err
 	}
+	before := maps.Clone(u.byName)
 	edit(u.byName)
 	b, err := json.MarshalIndent(userFile{Version: 1, Users: u.sorted(true)}, "", "  ")
 	if err != nil {
@@ -190,7 +216,11 @@ func (u *Users) change(edit func(map[string]Account)) error {
 	if err := writeFile(u.path, append(b, '\n')); err != nil {
 		return fmt.Errorf("users: %w", err)
 	}
-	return u.load()
+	if err := u.load(); err != nil {
+		return err
+	}
+	u.notify(changes(before, u.byName))
+	return nil
 }
 
 // createFirst creates the user "admin" if there is no user at all, and returns the password.

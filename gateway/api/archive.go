@@ -17,10 +17,11 @@ import (
 const retrievalRequired = "urn:skein:problem:retrieval-required"
 
 const (
-	// partGrace is how much older than the replay window the parts of a playlist may be that was inside it when it began.
+	// partGrace is how much older than the replay window the parts of a playlist may be that was inside it when it
+	// began.
 	partGrace = 15 * time.Minute
-	// longestSegment is how long before a range the segment may have begun that holds its first frame. A playlist's parts
-	// are named by their segment, so a retrieval opens its range rounded out to whole segments.
+	// longestSegment is how long before a range the segment may have begun that holds its first frame. A playlist's
+	// parts are named by their segment, so a retrieval opens its range rounded out to whole segments.
 	longestSegment = 65 * time.Second
 )
 
@@ -85,8 +86,8 @@ func parseRange(q url.Values) (from, to time.Time, err error) {
 	return from.UTC(), to.UTC(), nil
 }
 
-// clip opens recorded footage: young footage to all who may replay, older footage under a registered retrieval only. The
-// row of the audit log is written first: without it nothing is opened.
+// clip opens recorded footage: young footage to all who may replay, older footage under a registered retrieval only.
+// The row of the audit log is written first: without it nothing is opened.
 func (s *Server) clip(w http.ResponseWriter, r *http.Request) {
 	if s.o.Archive == nil {
 		missing(w, r)
@@ -177,7 +178,8 @@ func (s *Server) recordClip(w http.ResponseWriter, r *http.Request, p access.Pri
 	}
 	if err := s.o.Access.Audit().Append(c.event(access.Done).By(p, access.RemoteIP(r))); err != nil {
 		s.log.Error("audit row lost, footage not opened", "camera", c.camera, "actor", p.Name, "err", err)
-		problem.Write(w, r, http.StatusServiceUnavailable, "the audit log cannot be written; no footage is opened without it")
+		problem.Write(w, r, http.StatusServiceUnavailable,
+			"the audit log cannot be written; no footage is opened without it")
 		return false
 	}
 	s.repeats.add(key)

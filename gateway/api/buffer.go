@@ -63,6 +63,7 @@ func (w *bufferWriter) forward(to http.ResponseWriter, r *http.Request, body []b
 // capture asks the archive for a whole answer: no ranges, no compression, no 304.
 func (s *Server) capture(r *http.Request) *bufferWriter {
 	in := r.Clone(r.Context())
+	in.Method = http.MethodGet
 	for _, k := range []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since", "Accept-Encoding"} {
 		in.Header.Del(k)
 	}

@@ -98,7 +98,8 @@ func (s *Server) coverage(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(found) > maxCoverage {
 		problem.Write(w, r, http.StatusBadRequest,
-			fmt.Sprintf("this is about %d cameras: ask about a unit, a grid or a place with at most %d", len(found), maxCoverage))
+			fmt.Sprintf("this is about %d cameras, at most %d are allowed: ask about a unit, a grid or a place",
+				len(found), maxCoverage))
 		return
 	}
 	if len(found) == 0 {
@@ -174,8 +175,8 @@ func writeCoverage(w http.ResponseWriter, r *http.Request, body coverageBody) {
 	}
 }
 
-// at returns the cameras in scope at the place; nearest first and with distances if it is near a point, else in inventory
-// order and with negative distances. A camera or unit that is named and not in scope is an error.
+// at returns the cameras in scope at the place; nearest first and with distances if it is near a point, else in
+// inventory order and with negative distances. A camera or unit that is named and not in scope is an error.
 func (sc *scope) at(p access.Principal, at place) ([]district.Near, error) {
 	for _, id := range at.cameras {
 		if _, ok := sc.camera(p, id); !ok {

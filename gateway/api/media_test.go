@@ -232,6 +232,9 @@ func TestCoverage(t *testing.T) {
 	if d := *c.Cameras[1].Distance; d < 110 || d > 113 {
 		t.Errorf("a thousandth of a degree is %v m", d)
 	}
+	if a := g.do(t, "admin", "HEAD", "/v1/coverage?"+day, ""); a.status != 200 || a.body != "" {
+		t.Errorf("HEAD: %d %q", a.status, a.body)
+	}
 	for query, want := range map[string]int{
 		day + "&camera=cam2":                        404,
 		day + "&camera=nobody":                      404,

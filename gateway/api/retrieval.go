@@ -25,7 +25,7 @@ type retrievalInput struct {
 		Cameras  []string  `json:"cameras" minItems:"1" maxItems:"500"`
 		From     time.Time `json:"from"`
 		To       time.Time `json:"to"`
-		Document string    `json:"document,omitempty" maxLength:"200" doc:"number of the legal document, if there is one"`
+		Document string    `json:"document,omitempty" maxLength:"200" doc:"number of the legal document"`
 	}
 }
 

@@ -39,7 +39,7 @@ func (s *Server) raw() []route {
 		{get, "/v1/coverage", s.guarded(access.Replay, http.HandlerFunc(s.coverage)),
 			doc("coverage", "What is recorded", "from", "to", "camera", "unit", "grid", "near", "radius")},
 		{get, "/v1/clips/{clip...}", s.guarded(access.Replay, http.HandlerFunc(s.clip)), nil},
-		{get, "/v1/storage", s.guarded(access.SeeHealth, s.orMissing(s.o.Archive)), doc("storage", "The archive's stores")},
+		{get, "/v1/storage", s.guarded(access.SeeHealth, s.o.Archive), doc("storage", "The archive's stores")},
 
 		{get, "/v1/link", s.guarded(access.NodeLink, s.o.Link), doc("link", "Control link of a node: WebSocket")},
 		{http.MethodPut, "/v1/ingest/segments/{camera}/{start}", s.guarded(access.NodeIngest, s.o.Ingest),
@@ -154,7 +154,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
-	nf := &notFoundWriter{ResponseWriter: w, r: r, status: http.StatusNotFound, detail: "there is nothing at this address"}
+	nf := &notFoundWriter{ResponseWriter: w, r: r, status: http.StatusNotFound}
+	nf.detail = "there is nothing at this address"
 	if _, ok := access.FromContext(r.Context()); !ok {
 		// let in by public as the console's: what that does not know stays closed
 		nf.status, nf.detail = http.StatusUnauthorized, access.ErrNoCredential.Error()

@@ -7,14 +7,14 @@
 //
 //	{"seq":7,"time":"2026-11-23T15:16:17.123Z","prev":"<hex>","body":{…},"hash":"<hex>"}
 //
-// with hash = SHA-256 over prev, seq, time and body as they stand in the line (see [Entry]). prev is the hash of the line
-// before, over file boundaries; it is 64 zeros in the very first. So a changed, removed, added or reordered line is found
-// by [Verify]. A chain cannot tell that its newest lines were cut off: keep [Ledger.Head] elsewhere for that.
+// with hash = SHA-256 over prev, seq, time and body as they stand in the line (see [Entry]). prev is the hash of the
+// line before, over file boundaries; it is 64 zeros in the very first. So a changed, removed, added or reordered line
+// is found by [Verify]. A chain cannot tell that its newest lines were cut off: keep [Ledger.Head] elsewhere for that.
 //
 // # Durability
 //
-// Append returns after fsync. Appends that come together share one. A line torn by a crash was never acknowledged; it is
-// cut off at the next start.
+// Append returns after fsync. Appends that come together share one. A line torn by a crash was never acknowledged; it
+// is cut off at the next start.
 package ledger
 
 import (
@@ -26,6 +26,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -42,13 +43,16 @@ const (
 // ErrClosed is returned by Append after Close.
 var ErrClosed = errors.New("ledger is closed")
 
+// ErrInUse is returned by Open while the ledger is open elsewhere.
+var ErrInUse = errors.New("is in use")
+
 // Options change how a ledger is written. The zero value is good.
 type Options struct {
 	Rotate int64            // bytes; 0: DefaultRotate
 	Now    func() time.Time // nil: time.Now
 }
 
-// Ledger is one open log. Its methods may be called from any goroutine. Only one process may have it open.
+// Ledger is one open log. Its methods may be called from any goroutine. Only one may be open of a directory at a time.
 type Ledger struct {
 	dir    string
 	rotate int64
@@ -59,6 +63,8 @@ type Ledger struct {
 	size   int64
 	head   Head
 	broken error // set when a write failed in a way that leaves the file's end unknown
+
+	lock *os.File // held open, and locked, until Close
 
 	sync   sync.Mutex // held while syncing; taken before mu, never after
 	synced uint64     // guarded by sync: entries up to this number are durable
@@ -73,14 +79,41 @@ type Head struct {
 // Open opens the ledger in dir, which is created if missing, checks the newest file and calls each with every entry of
 // every file in order. A torn last line is cut off. each may be nil: then only the newest file is read.
 func Open(dir string, o Options, each func(Entry) error) (*Ledger, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	l, err := open(dir, o, each)
+	if err != nil {
+		_ = lock.Close() // the first error is the one to report
+		return nil, err
+	}
+	l.lock = lock
+	return l, nil
+}
+
+// lockDir keeps others from writing the same ledger: two writers would fork the chain. The lock ends with the process.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close() // the first error is the one to report
+		return nil, fmt.Errorf("ledger %s: %w: stop the other process first", dir, ErrInUse)
+	}
+	return f, nil
+}
+
+func open(dir string, o Options, each func(Entry) error) (*Ledger, error) {
 	if o.Rotate == 0 {
 		o.Rotate = DefaultRotate
 	}
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	names, err := files(dir)
 	if err != nil {
@@ -235,6 +268,10 @@ func (l *Ledger) Close() error {
 	defer l.mu.Unlock()
 	if l.broken == nil {
 		l.broken = ErrClosed
+	}
+	if l.lock != nil {
+		_ = l.lock.Close() // nothing was written to it
+		l.lock = nil
 	}
 	if l.file == nil {
 		return nil

@@ -275,6 +275,18 @@ func TestAppendsAtTheSameTime(t *testing.T) {
 	}
 }
 
+func TestOneWriter(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := open(t, dir, ledger.Options{})
+	if _, err := ledger.Open(dir, ledger.Options{}, nil); !errors.Is(err, ledger.ErrInUse) {
+		t.Fatalf("a second writer: %v", err)
+	}
+	fill(t, l, 1, 2)
+	l.Close()
+	fill(t, open(t, dir, ledger.Options{}), 3, 4)
+}
+
 func TestTooLong(t *testing.T) {
 	t.Parallel()
 	l := open(t, t.TempDir(), ledger.Options{})
