@@ -38,7 +38,8 @@ func (c *Control) Drop(n int) {
 	}
 }
 
-// Stall sends nothing for a while, with all connections open: neither media nor reports. What was taken meanwhile is lost.
+// Stall sends nothing for a while, with all connections open: neither media nor reports. What was taken meanwhile is
+// lost.
 func (c *Control) Stall(d time.Duration) { c.stall.Store(c.server.cfg.Now().Add(d).UnixNano()) }
 
 // StepClock moves the camera's wall clock, as an NTP client or a person does. RTP timestamps go on undisturbed; SEI,

@@ -196,7 +196,8 @@ func (h *handler) OnPause(ctx *gortsplib.ServerHandlerOnPauseCtx) (*base.Respons
 // OnSessionClose implements gortsplib.ServerHandlerOnSessionClose.
 func (h *handler) OnSessionClose(ctx *gortsplib.ServerHandlerOnSessionCloseCtx) { h.leave(ctx.Session) }
 
-// OnStreamWriteError implements gortsplib.ServerHandlerOnStreamWriteError: a reader that does not keep up loses packets.
+// OnStreamWriteError implements gortsplib.ServerHandlerOnStreamWriteError: a reader that does not keep up loses
+// packets.
 func (h *handler) OnStreamWriteError(*gortsplib.ServerHandlerOnStreamWriteErrorCtx) {}
 
 func (h *handler) leave(session *gortsplib.ServerSession) {

@@ -177,7 +177,8 @@ func wallOf(sr *rtcp.SenderReport, ts uint32) time.Time {
 }
 
 func small(id string) sim.Camera {
-	return sim.Camera{ID: id, Name: "测试 " + id, Video: sim.Video{Width: 640, Height: 360, FPS: 25, GOP: 10, Bitrate: 3e5}}
+	video := sim.Video{Width: 640, Height: 360, FPS: 25, GOP: 10, Bitrate: 3e5}
+	return sim.Camera{ID: id, Name: "测试 " + id, Video: video}
 }
 
 func TestReaderSeesEveryPicture(t *testing.T) {
@@ -233,7 +234,8 @@ func TestClockFaults(t *testing.T) {
 	for range 60 {
 		last = r.next(t)
 	}
-	if speed := last.Wall.Sub(first.Wall).Seconds() / last.arrived.Sub(first.arrived).Seconds(); speed < 1.05 || speed > 1.5 {
+	shown, passed := last.Wall.Sub(first.Wall), last.arrived.Sub(first.arrived)
+	if speed := shown.Seconds() / passed.Seconds(); speed < 1.05 || speed > 1.5 {
 		t.Errorf("camera clock runs at %.3f, want 1.2", speed)
 	}
 	s.Camera("fast").StepClock(time.Hour)

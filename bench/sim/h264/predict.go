@@ -95,8 +95,8 @@ func predictPair(cb, cr plane, x, y int) (best [2]choice, mode int) {
 	return best, mode
 }
 
-// predictMode predicts cells of wanted values in one mode. It is not ok when neighbours are missing or would not predict every cell
-// as one flat value.
+// predictMode predicts cells of wanted values in one mode. It is not ok when neighbours are missing or would not
+// predict every cell as one flat value.
 func (p plane) predictMode(want *[16]int, x, y, n, mode int) choice {
 	ch := choice{mode: mode, n: n, value: *want}
 	var pred [16]int

@@ -10,8 +10,8 @@ const (
 	mbIntraInP   = 5    // offset of the intra types in P slices
 )
 
-// PutIDRHeader starts the payload of an IDR picture's only slice. Two IDR pictures in a row need different ids, of which
-// there are four here.
+// PutIDRHeader starts the payload of an IDR picture's only slice. Two IDR pictures in a row need different ids, of
+// which there are four here.
 func PutIDRHeader(w *raster.Bits, id uint32) {
 	w.UE(0) // first_mb_in_slice
 	w.UE(7) // all slices are I
@@ -114,7 +114,7 @@ func (c *Coder) codeFlat(w *raster.Bits, src *raster.Picture, mb int, base uint3
 	if chroma[0].any() || chroma[1].any() {
 		cbp = 1
 	}
-	// Modes count from DC here; Intra16x16PredMode is 0 vertical, 1 horizontal, 2 DC; chroma 0 DC, 1 horizontal, 2 vertical.
+	// Modes count from DC here and for chroma (DC, horizontal, vertical); Intra16x16PredMode counts the other way.
 	w.UE(base + 1 + [...]uint32{2, 1, 0}[luma.mode] + 4*cbp)
 	w.UE(uint32(mode))
 	w.SE(0) // mb_qp_delta

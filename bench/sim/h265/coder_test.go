@@ -72,7 +72,8 @@ func TestDecodersAgree(t *testing.T) {
 	if err := os.WriteFile(file, stream, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(ffmpeg, "-v", "warning", "-xerror", "-err_detect", "explode", "-f", "hevc", "-i", file, "-f", "rawvideo", "-")
+	cmd := exec.Command(ffmpeg, "-v", "warning", "-xerror", "-err_detect", "explode", "-f", "hevc", "-i", file,
+		"-f", "rawvideo", "-")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	got, err := cmd.Output()
