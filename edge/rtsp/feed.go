@@ -112,8 +112,8 @@ func (f *feed) open(d *media.Description) error {
 	return nil
 }
 
-// join makes the library's stream of one reader. Each has its own: the library reads the sessions of a shared one without
-// a lock, and packets do not go through it anyway.
+// join makes the library's stream of one reader. Each has its own: the library reads the sessions of a shared one
+// without a lock, and packets do not go through it anyway.
 func (f *feed) join() (*gortsplib.ServerStream, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

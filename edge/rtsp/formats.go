@@ -26,8 +26,8 @@ type selected struct {
 	latm  *latm // sets AACConfig in-band, if not nil
 }
 
-// choose picks the first video and the first audio track that we can take. Back channels, metadata and unknown codecs are
-// passed over; which ones is told by skipped.
+// choose picks the first video and the first audio track that we can take. Back channels, metadata and unknown codecs
+// are passed over; which ones is told by skipped.
 func choose(d *description.Session) (out []*selected, skipped []string) {
 	var video, audio bool
 	for _, m := range d.Medias {
@@ -219,14 +219,18 @@ func (l *latm) repair() {
 // config returns the AudioSpecificConfig in force, nil if none came yet.
 func (l *latm) config() ([]byte, int) {
 	m := l.element.StreamMuxConfig
-	if m == nil || len(m.Programs) == 0 || len(m.Programs[0].Layers) == 0 || m.Programs[0].Layers[0].AudioSpecificConfig == nil {
+	if m == nil || len(m.Programs) == 0 || len(m.Programs[0].Layers) == 0 {
 		return nil, 0
 	}
-	return marshalAAC(m.Programs[0].Layers[0].AudioSpecificConfig)
+	c := m.Programs[0].Layers[0].AudioSpecificConfig
+	if c == nil {
+		return nil, 0
+	}
+	return marshalAAC(c)
 }
 
-// sanitizeSDP drops the media sections the RTSP library cannot read, so that one odd section (a metadata track, an audio
-// mode of a vendor's own) does not cost the picture. A body that is not at all SDP is returned as it is.
+// sanitizeSDP drops the media sections the RTSP library cannot read, so that one odd section (a metadata track, an
+// audio mode of a vendor's own) does not cost the picture. A body that is not at all SDP is returned as it is.
 func sanitizeSDP(body []byte) []byte {
 	text := string(body)
 	head, sections := text, []string(nil)

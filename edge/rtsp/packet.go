@@ -121,7 +121,7 @@ type sourceFilter struct {
 	last      time.Time
 }
 
-// sourceSilence is how long our source must be silent before another one may take its place (an encoder that restarted).
+// sourceSilence is how long our source must be silent before another may take its place: an encoder that restarted.
 const sourceSilence = 2 * time.Second
 
 // accept reports whether a packet of ssrc is ours; changed tells that the source is another than before.

@@ -23,7 +23,7 @@ type packetizer struct {
 }
 
 // rtpClock maps the presentation times of a track to RTP timestamps. A new epoch makes them jump by a quarter of their
-// range, so that the receiver opens a new epoch too and never takes one stretch of time for the continuation of another.
+// range, so that the receiver opens a new epoch too and never takes one stretch of time for the next part of another.
 type rtpClock struct {
 	started bool
 	epoch   uint32

@@ -98,8 +98,10 @@ func neverReorders(nalu []byte) bool {
 	if s.Unmarshal(nalu) != nil {
 		return false
 	}
-	restricted := s.VUI != nil && s.VUI.BitstreamRestriction != nil
-	return s.ProfileIdc == 66 || s.PicOrderCntType == 2 || (restricted && s.VUI.BitstreamRestriction.MaxNumReorderFrames == 0)
+	if s.ProfileIdc == 66 || s.PicOrderCntType == 2 {
+		return true
+	}
+	return s.VUI != nil && s.VUI.BitstreamRestriction != nil && s.VUI.BitstreamRestriction.MaxNumReorderFrames == 0
 }
 
 // isBSlice reads first_mb_in_slice and slice_type (H.264 section 7.3.3). It is asked only for streams whose SPS leaves

@@ -144,7 +144,8 @@ func (p *publisher) announce(ctx context.Context) error {
 	p.client = c
 	stats := c.Stats()
 	for _, t := range tracks {
-		p.tracks = append(p.tracks, &senderTrack{packetizer: t, ssrc: stats.Session.Medias[t.medi].Formats[t.forma].LocalSSRC})
+		ssrc := stats.Session.Medias[t.medi].Formats[t.forma].LocalSSRC
+		p.tracks = append(p.tracks, &senderTrack{packetizer: t, ssrc: ssrc})
 	}
 	p.log.Info("RTSP publication started", "camera", p.cfg.Camera, "to", p.target.redacted(), "tracks", len(tracks))
 	return nil

@@ -14,8 +14,8 @@ import (
 	"skein/edge/media"
 )
 
-// Pull connects, plays and publishes into sink until ctx ends or something fails. It never retries, apart from the other
-// transport when Transport allows it. When it returns, nothing it started runs any more and sink is left alone.
+// Pull connects, plays and publishes into sink until ctx ends or something fails. It never retries, apart from the
+// other transport when Transport allows it. When it returns, nothing it started runs any more and sink is left alone.
 // The error is ctx's, or an *Error.
 func Pull(ctx context.Context, cfg PullConfig, sink Sink) error {
 	t, err := parseURL(cfg.URL)
@@ -147,7 +147,8 @@ func (s *session) watch(ctx context.Context) error {
 	to := p.timeouts
 	ended := make(chan error, 1)
 	go func() { ended <- s.client.Wait() }()
-	tick := time.NewTicker(min(max(min(to.Silent, to.RTP, to.KeyFrame, to.UDP)/8, 10*time.Millisecond), 500*time.Millisecond))
+	every := min(to.Silent, to.RTP, to.KeyFrame, to.UDP) / 8
+	tick := time.NewTicker(min(max(every, 10*time.Millisecond), 500*time.Millisecond))
 	defer tick.Stop()
 	defer func() { // Wait returns once the client is closed
 		s.client.Close()

@@ -20,7 +20,9 @@ type playing struct {
 }
 
 // OnDescribe answers with the stream's SDP; the connection keeps the feed for the SETUP that follows.
-func (h *handler) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+func (h *handler) OnDescribe(
+	ctx *gortsplib.ServerHandlerOnDescribeCtx,
+) (*base.Response, *gortsplib.ServerStream, error) {
 	s := (*Server)(h)
 	p, res, err := s.hold(ctx.Conn, ctx.Request, Request{Action: ActionPlay, Path: cleanPath(ctx.Path), Query: ctx.Query})
 	if res != nil {

@@ -142,8 +142,8 @@ func checkStranger(t *testing.T, units []*media.AccessUnit, video, audio media.C
 			t.Errorf("track %d: PTS %d after %d", u.Track, u.PTS, p)
 		}
 		last[u.Track] = u.PTS
-		if len(u.NALUs) == 0 || u.Epoch != units[0].Epoch {
-			t.Fatalf("unit %+v", u)
+		if len(u.NALUs) == 0 {
+			t.Fatal("an empty unit")
 		}
 	}
 	if i := d.Video(); video != 0 {

@@ -159,7 +159,9 @@ func (t target) clean(err error) error {
 		return err
 	}
 	msg := err.Error()
-	for _, secret := range []string{t.password, url.QueryEscape(t.password), url.PathEscape(t.password), t.url.User.String()} {
+	for _, secret := range []string{
+		t.password, url.QueryEscape(t.password), url.PathEscape(t.password), t.url.User.String(),
+	} {
 		if len(secret) > 2 && strings.Contains(msg, secret) {
 			return redacted(strings.ReplaceAll(msg, secret, "***"))
 		}

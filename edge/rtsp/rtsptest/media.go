@@ -116,7 +116,7 @@ func videoSource(c media.Codec, o Options) (*source, error) {
 			return nil, err
 		}
 		s.forma, s.encode = f, func(n [][]byte) ([]*rtp.Packet, error) { return e.Encode(n[0]) }
-		for i := range GOP {
+		for i := range 8 * GOP { // all different
 			s.units = append(s.units, [][]byte{picture(i)})
 		}
 	}
@@ -147,7 +147,7 @@ func withoutParameters(c media.Codec, unit [][]byte) [][]byte {
 func picture(n int) []byte {
 	img := image.NewYCbCr(image.Rect(0, 0, Width, 112), image.YCbCrSubsampleRatio420)
 	for i := range img.Y {
-		img.Y[i] = byte(i*7 + n*5)
+		img.Y[i] = byte(i>>5*9 + n)
 	}
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 60}); err != nil {

@@ -94,7 +94,9 @@ func (s *session) interleave(channel int, payload []byte) []byte {
 // foreign sends an RTP packet that belongs to nobody's session.
 func (s *session) foreign(n int) {
 	b, err := (&rtp.Packet{
-		Header:  rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: uint16(n), Timestamp: uint32(n) * 3600, SSRC: 0xdead},
+		Header: rtp.Header{
+			Version: 2, PayloadType: 96, SequenceNumber: uint16(n), Timestamp: uint32(n) * 3600, SSRC: 0xdead,
+		},
 		Payload: []byte{0x65, 0x88, 0x80, 0x40},
 	}).Marshal()
 	if err == nil {
