@@ -111,19 +111,20 @@ func (a *archive) forge(t *testing.T, camera string, i int) segment.Manifest {
 	return m
 }
 
-// Every manipulation is named with the first link that it breaks.
-func TestManipulationIsNamed(t *testing.T) {
-	t.Parallel()
+// manipulation is something that somebody with access to the store may do.
+type manipulation struct {
+	name  string
+	do    func(t *testing.T, a *archive)
+	fault evidence.Fault
+	seq   uint64
+}
+
+func manipulations() []manipulation {
 	swap := func(x, y string) error {
 		tmp := x + ".swap"
 		return errors.Join(os.Rename(x, tmp), os.Rename(y, x), os.Rename(tmp, y))
 	}
-	cases := []struct {
-		name  string
-		do    func(t *testing.T, a *archive)
-		fault evidence.Fault
-		seq   uint64
-	}{
+	return []manipulation{
 		{"nothing", func(*testing.T, *archive) {}, "", 0},
 		{"a byte is flipped", func(t *testing.T, a *archive) {
 			p := a.path(a.chain["cam"][4])
@@ -186,7 +187,12 @@ func TestManipulationIsNamed(t *testing.T) {
 			}
 		}, evidence.FaultCheckpoint, 3},
 	}
-	for _, c := range cases {
+}
+
+// Every manipulation is named with the first link that it breaks.
+func TestManipulationIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, c := range manipulations() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			a := newArchive(t)

@@ -58,7 +58,7 @@ func TestPasswordIsUsedAndNeverShown(t *testing.T) {
 		t.Fatalf("wrong password: %v", err)
 	}
 	text := fmt.Sprintf("%v %+v %#v %+v", secret.New("pw"), struct{ S secret.String }{secret.New("pw")}, secret.New("pw"),
-		index.Config{Password: "pw"})
+		index.Config{Password: secret.New("pw")})
 	if strings.Contains(text, "pw") {
 		t.Fatalf("secret is shown: %s", text)
 	}
@@ -92,7 +92,8 @@ func TestServerAway(t *testing.T) {
 	}
 }
 
-// Whoever flushes the server loses the index, not the program: other recorders' shard numbers must not mix with new ones.
+// Whoever flushes the server loses the index, not the program: shard numbers of other recorders must not mix with new
+// ones.
 func TestFlushAllAtRuntime(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)

@@ -65,6 +65,17 @@ func (s *Shards) Order(camera string) []string {
 	return names
 }
 
+// Down returns the names of the shards that failed so recently that others are tried first.
+func (s *Shards) Down() []string {
+	var names []string
+	for _, sh := range s.all {
+		if sh.isDown() {
+			names = append(names, sh.cfg.Name)
+		}
+	}
+	return names
+}
+
 // order sorts the shards by -weight/ln(h), h uniform in (0,1) from camera and shard name: the chance to be first is
 // proportional to the weight, and the order among the others does not change when one is added or removed.
 func (s *Shards) order(id string) []*shard {
@@ -215,10 +226,20 @@ func (s *Shards) Manifest(ctx context.Context, shardName, key string) (segment.M
 	return m, nil
 }
 
-// Delete implements Store. It touches the named shard only.
+// Delete implements Store. It touches the named shard only; an empty name (the index no longer knows) means all.
 func (s *Shards) Delete(ctx context.Context, shardName, key string) error {
 	if err := checkKey(key); err != nil {
 		return err
+	}
+	if shardName == "" {
+		var failed []error
+		for _, sh := range s.all {
+			failed = append(failed, sh.delete(ctx, key))
+		}
+		if err := errors.Join(failed...); err != nil {
+			return fmt.Errorf("delete segment %s: %w", key, err)
+		}
+		return nil
 	}
 	sh, ok := s.byName[shardName]
 	if !ok {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,6 +67,7 @@ func TestMinIO(t *testing.T) {
 		lock bool
 	}{{"one bucket", 1, false}, {"three buckets", 3, false}, {"object lock", 2, true}} {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
 			storetest.Run(t, func(t *testing.T) store.Archive {
 				var cfg store.Config
 				for i := range v.n {
@@ -250,6 +252,9 @@ func TestSpillAndReturn(t *testing.T) {
 	put(1, "a")
 	gate.close()
 	put(2, "b")
+	if down := s.Down(); !slices.Equal(down, []string{"a"}) {
+		t.Fatalf("down: %v", down)
+	}
 	m, data := storetest.Segment(camera, 3, 3000) // a reader that cannot rewind goes straight to the shard that is up
 	src := store.Source{Reader: struct{ *bytes.Buffer }{bytes.NewBuffer(data)}, Size: m.Bytes}
 	if shard, err := s.Put(t.Context(), m, src); err != nil || shard != "b" {
@@ -277,6 +282,15 @@ func TestSpillAndReturn(t *testing.T) {
 	gate.open()
 	now = now.Add(time.Minute)
 	put(4, "a")
+	for seq := range uint64(4) {
+		m, _ := storetest.Segment(camera, seq+1, 3000)
+		if err := s.Delete(t.Context(), "", m.Key()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for e, err := range s.List(t.Context(), "") {
+		t.Fatalf("left: %v, %v", e, err)
+	}
 }
 
 // A document is written to two shards and read in its newest version.
@@ -334,13 +348,15 @@ func TestSilentEndpoint(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	m, data := storetest.Segment("cam", 1, 3000)
-	if _, err := s.Put(ctx, m, store.Source{Reader: bytes.NewReader(data), Size: m.Bytes}); !errors.Is(err, store.ErrUnavailable) {
+	src := store.Source{Reader: bytes.NewReader(data), Size: m.Bytes}
+	if _, err := s.Put(ctx, m, src); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("put: %v", err)
 	}
 	if _, err := s.Open(ctx, "a", m.Key()); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("open: %v", err)
 	}
-	if _, err := s.Probe(ctx); !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), miniotest.SecretKey) {
+	_, err = s.Probe(ctx)
+	if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), miniotest.SecretKey) {
 		t.Errorf("probe: %v", err)
 	}
 	if ctx.Err() != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -112,11 +113,8 @@ func (s *Server) run() bool {
 	client := &http.Client{Timeout: 2 * time.Second}
 	defer client.CloseIdleConnections()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
-		if res, err := client.Get("http://" + s.Endpoint + "/minio/health/ready"); err == nil { //nolint:noctx // timeout
-			_ = res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return true
-			}
+		if s.refusesStranger(client) {
+			return true
 		}
 		select {
 		case <-s.exited:
@@ -127,6 +125,27 @@ func (s *Server) run() bool {
 	}
 	s.Stop()
 	return false
+}
+
+// refusesStranger reports whether the server says 403 to an unknown access key. Before its objects and its users are
+// loaded it says 503, even if its health check already succeeds.
+func (s *Server) refusesStranger(client *http.Client) bool {
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.Endpoint+"/", http.NoBody) //nolint:noctx // has a timeout
+	if err != nil {
+		return false
+	}
+	now := time.Now().UTC()
+	req.Header.Set("X-Amz-Date", now.Format("20060102T150405Z"))
+	req.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=stranger/"+now.Format("20060102")+
+		"/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature="+
+		strings.Repeat("0", 64))
+	res, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = res.Body.Close()
+	return res.StatusCode == http.StatusForbidden
 }
 
 func freePort(t testing.TB) int {
