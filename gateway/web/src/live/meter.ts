@@ -25,6 +25,29 @@ export function useMeter(
   return meter;
 }
 
+/**
+ * Keeps the last picture of a video that went stale: once its connection closes, a <video> turns black. The canvas is
+ * emptied as soon as the picture is not stale any more.
+ */
+export function useStill(
+  video: RefObject<HTMLVideoElement | null>,
+  canvas: RefObject<HTMLCanvasElement | null>,
+  stale: boolean,
+): void {
+  useLayoutEffect(() => {
+    const v = video.current;
+    const c = canvas.current;
+    if (!v || !c || !stale || v.videoWidth === 0) return;
+    c.width = v.videoWidth;
+    c.height = v.videoHeight;
+    c.getContext("2d")?.drawImage(v, 0, 0);
+    return () => {
+      c.width = 0;
+      c.height = 0;
+    };
+  }, [video, canvas, stale]);
+}
+
 /** Connection figures once a second, while asked for. */
 export function useStats(transport: LiveTransport | undefined, slot: number, wanted: boolean): SlotStats | undefined {
   const [stats, setStats] = useState<SlotStats>();

@@ -5,7 +5,7 @@ import { fileName, saveSnapshot } from "../lib/snapshot";
 import { useHalfSecond } from "../lib/tick";
 import { length, since, stamp } from "../lib/time";
 import { visibleSince } from "../lib/visible";
-import { useMeter, useStats } from "../live/meter";
+import { useMeter, useStats, useStill } from "../live/meter";
 import { deriveTile, type TileState } from "../live/tile";
 import type { LiveTransport, SlotView } from "../live/transport";
 import { useSlot } from "../live/use";
@@ -153,6 +153,7 @@ export const Tile = memo(function Tile(p: TileProps) {
   const { t } = useTexts();
   const box = useRef<HTMLElement>(null);
   const video = useRef<HTMLVideoElement>(null);
+  const still = useRef<HTMLCanvasElement>(null);
   const last = useRef<TileState | undefined>(undefined);
   const [hover, setHover] = useState(false);
   const now = useHalfSecond();
@@ -169,6 +170,7 @@ export const Tile = memo(function Tile(p: TileProps) {
   last.current = s;
   const moving = s.badge === "live" || s.badge === "delayed";
   useNudge(p, moving);
+  useStill(video, still, s.stale);
 
   const name = camera?.name ?? p.assigned ?? "";
   const snapshot = async () => {
@@ -210,6 +212,7 @@ export const Tile = memo(function Tile(p: TileProps) {
       onPointerLeave={() => setHover(false)}
     >
       <video ref={video} data-testid="tile-video" muted playsInline autoPlay disablePictureInPicture tabIndex={-1} />
+      <canvas ref={still} />
       {assigned && <Watermark me={p.me} now={now + p.offset} />}
       <button
         type="button"
