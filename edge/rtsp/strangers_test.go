@@ -120,7 +120,8 @@ func TestPullFromGStreamer(t *testing.T) {
 				URL: base + c.path, Transport: c.transport, Stats: &stats, Timeouts: rtsp.Timeouts{Connect: 30 * time.Second},
 			}, collect(pictures(25)))
 			checkStranger(t, units, c.video, c.audio, c.reorders)
-			if s := stats.Snapshot(); c.transport == "tcp" && (s.Lost != 0 || s.Damaged != 0 || s.Malformed != 0 || s.Foreign != 0) {
+			// A pipeline that starts or stalls skips packets by itself, so losses are not counted here.
+			if s := stats.Snapshot(); s.Malformed != 0 || s.Foreign != 0 {
 				t.Errorf("snapshot %+v", s)
 			}
 		})
