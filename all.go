@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"skein/config"
 	"skein/config/district"
@@ -43,7 +44,7 @@ func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gatew
 	gw, err := gateway.New(gateway.Config{
 		DataDir: cfg.DataDir, WebRTC: cfg.WebRTC, RTSP: cfg.RTSP, Access: cfg.Access,
 	}, gateway.Deps{
-		Inventory: inv.current, Local: e.role, Archive: rec.role.Reader(), Ingest: rec.role.Handler(), Ready: p.readiness(rec.ready),
+		Inventory: inv.current, Local: e.role, Hurry: e.hurry, Archive: rec.role.Reader(), Ingest: rec.role.Handler(), Ready: p.readiness(rec.ready),
 		Metrics: p.reg, Registry: p.reg, Log: p.log.With("role", "gateway"), Version: version,
 	})
 	if err != nil {
@@ -114,6 +115,11 @@ func openEdge(p *process, shipper spool.Shipper) (*edgeRole, error) {
 	}
 	role.Store(r.role)
 	return r, nil
+}
+
+// hurry brings a camera's newest footage into the archive, if that can be done before ctx ends.
+func (r *edgeRole) hurry(ctx context.Context, camera string, until time.Time) {
+	_ = r.spool.Hurry(ctx, camera, until) // what is not there in time is not in the clip, and the clip says so
 }
 
 // sources returns the cameras and terminals that belong to this node: those that name it or name no edge.

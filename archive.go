@@ -41,7 +41,8 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 		Unsupported: func(err error) bool { return errors.Is(err, store.ErrUnsupported) },
 	}
 	keeper, err := retain.New(retain.Options{
-		Index: ix, Store: st, Guard: locks, Policy: retention(inv), Cap: p.cfg.Archive.MaxBytes, Log: log, Metrics: p.reg,
+		Index: noticed{ix, r}, Store: st, Guard: locks, Policy: retention(inv), Log: log, Metrics: p.reg,
+		Cap: p.cfg.Archive.MaxBytes, Every: sweepEvery,
 	})
 	if err != nil {
 		r.close()
@@ -103,6 +104,24 @@ func (r *recorderRole) rebuild(ctx context.Context) error {
 	}
 	r.p.log.Info("embedded index rebuilt", "segments", report.Objects, "took", report.Took.Round(time.Millisecond))
 	return nil
+}
+
+// sweepEvery is the time between retention sweeps: deletions of one sweep share a tombstone document.
+const sweepEvery = 2 * time.Minute
+
+// noticed is the index as retention sees it: the recorder is told what goes.
+type noticed struct {
+	*index.Index
+	r *recorderRole
+}
+
+// Remove removes a record.
+func (n noticed) Remove(ctx context.Context, camera string, rec segment.Record) error {
+	err := n.Index.Remove(ctx, camera, rec)
+	if err == nil && n.r.role != nil {
+		n.r.role.Removed(camera, rec)
+	}
+	return err
 }
 
 // ready reports whether the index answers.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -51,14 +52,17 @@ type Local interface {
 // Deps is what a Gateway needs from outside.
 type Deps struct {
 	Inventory func() *district.Inventory
-	Local     Local                       // nil: all cameras come over links
-	Archive   http.Handler                // nil: no footage here
-	Ingest    http.Handler                // nil: segments are shipped elsewhere
-	Ready     func(context.Context) error // nil: always
-	Metrics   prometheus.Gatherer         // what GET /metrics shows; nil: nothing
-	Registry  prometheus.Registerer       // nil: not registered
-	Log       *slog.Logger                // nil: discard
-	Version   string
+	Local     Local        // nil: all cameras come over links
+	Archive   http.Handler // nil: no footage here
+	// Hurry brings a camera's newest footage into the archive now, as far as that is possible before ctx ends. Nil: it
+	// comes by itself.
+	Hurry    func(ctx context.Context, camera string, until time.Time)
+	Ingest   http.Handler                // nil: segments are shipped elsewhere
+	Ready    func(context.Context) error // nil: always
+	Metrics  prometheus.Gatherer         // what GET /metrics shows; nil: nothing
+	Registry prometheus.Registerer       // nil: not registered
+	Log      *slog.Logger                // nil: discard
+	Version  string
 }
 
 // Gateway is the role. Close must be called if Run is not.
@@ -109,7 +113,7 @@ func (g *Gateway) build() (err error) {
 		}
 	}
 	g.api, err = api.New(api.Options{
-		Access: g.access, Inventory: g.deps.Inventory, Health: g, Archive: g.deps.Archive, Ingest: g.deps.Ingest,
+		Access: g.access, Inventory: g.deps.Inventory, Health: g, Archive: g.archive(), Ingest: g.deps.Ingest,
 		Whep: whep.Handler(g.relay, g.viewer, g.log), Link: g.hub, Web: web.Handler(),
 		Gatherer: g.deps.Metrics, Ready: g.deps.Ready, Version: g.deps.Version, Logger: g.log,
 	})

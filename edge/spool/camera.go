@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skein/recorder/segment"
@@ -16,6 +17,7 @@ import (
 // Locks nest in this order: commitMu, mu, Spool.queue's.
 type camera struct {
 	id, dir string
+	hurry   atomic.Int64 // unix ms: footage before it is wanted in the archive now
 
 	commitMu sync.Mutex // held while committing or changing manifests; guards the fields below
 	chain    chain

@@ -175,7 +175,7 @@ func (r *recording) take(u *media.AccessUnit) error {
 	if r.f != nil && r.f.failure() != nil {
 		r.replace()
 	}
-	if r.f != nil && startsWithKey(u) && (!u.Wall.Before(r.f.cutAt) || r.shift != nil) {
+	if r.f != nil && startsWithKey(u) && (!u.Wall.Before(r.f.cutAt) || r.shift != nil || r.hurried(u)) {
 		why, next := segment.SealedDuration, u.Wall
 		if r.shift != nil {
 			why, next = segment.SealedEpoch, time.Time{}
