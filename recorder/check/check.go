@@ -5,7 +5,8 @@
 //	(c) the buckets are the truth: the index can be rebuilt from keys and metadata alone
 //	(d) locked footage is deleted by nothing
 //
-// It streams both sides camera by camera, merged by day, so memory does not grow with the archive, and it may run beside
+// It streams both sides camera by camera, merged by day, so memory does not grow with the archive, and it may
+// run beside
 // live recording: a difference counts only if it is still there when looked at again, and is older than the grace time.
 package check
 

@@ -141,7 +141,8 @@ func kinds(r check.Report) string {
 
 func TestCleanAndRebuilt(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB) *archive{"dir, embedded": dirArchive, "minio, redis": realArchive} {
+	pairs := map[string]func(testing.TB) *archive{"dir, embedded": dirArchive, "minio, redis": realArchive}
+	for name, open := range pairs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := open(t)
@@ -318,7 +319,8 @@ func TestLockedGone(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	k, err := retain.New(retain.Options{ // a keeper that knows of no locks
-		Index: a.x, Store: a, Policy: func(string) int { return 1 }, Now: func() time.Time { return later().AddDate(1, 0, 0) },
+		Index: a.x, Store: a, Policy: func(string) int { return 1 },
+		Now: func() time.Time { return later().AddDate(1, 0, 0) },
 	})
 	if err != nil {
 		t.Fatal(err)

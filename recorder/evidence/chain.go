@@ -1,7 +1,9 @@
-// Package evidence proves footage: the chain of a camera's manifests, checkpoints over all chains signed with Ed25519, and
+// Package evidence proves footage: the chain of a camera's manifests, checkpoints over all chains signed with
+// Ed25519, and
 // the verification of both, which needs nothing but the files and the public key.
 //
-// What it proves is "unchanged since our edge sealed it". It says nothing about the scene, the camera's honesty, or what
+// What it proves is "unchanged since our edge sealed it". It says nothing about the scene, the camera's
+// honesty, or what
 // happened in a gap.
 package evidence
 
@@ -66,7 +68,8 @@ func (b *Broken) Error() string {
 	if b.Camera == "" {
 		return fmt.Sprintf("checkpoint %d: %s: %s", b.Seq, b.Fault, b.Detail)
 	}
-	return fmt.Sprintf("camera %s, segment %d (%s): %s: %s", b.Camera, b.Seq, b.Start.Format(time.RFC3339), b.Fault, b.Detail)
+	at := b.Start.Format(time.RFC3339)
+	return fmt.Sprintf("camera %s, segment %d (%s): %s: %s", b.Camera, b.Seq, at, b.Fault, b.Detail)
 }
 
 func (l Link) broken(f Fault, format string, args ...any) *Broken {
@@ -75,7 +78,8 @@ func (l Link) broken(f Fault, format string, args ...any) *Broken {
 	}
 }
 
-// VerifyChain checks that the links of one camera follow each other without a hole. They may come in any order; they are
+// VerifyChain checks that the links of one camera follow each other without a hole. They may come in any order;
+// they are
 // sorted in place by sequence. A segment beside its own tombstone (deletion was refused) counts as there. The chain may
 // begin anywhere: only a first link with sequence 1 must have no predecessor. nil means that it holds.
 func VerifyChain(links []Link) *Broken {

@@ -120,7 +120,8 @@ func ParseCheckpoint(doc []byte) (Checkpoint, error) {
 	return c, nil
 }
 
-// VerifyCheckpoints checks that the checkpoints, ascending by sequence, follow each other and are all signed by trusted.
+// VerifyCheckpoints checks that the checkpoints, ascending by sequence, follow each other and are all signed by
+// trusted.
 func VerifyCheckpoints(list []Checkpoint, trusted ed25519.PublicKey) *Broken {
 	for i := range list {
 		c := &list[i]

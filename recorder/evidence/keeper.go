@@ -63,7 +63,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// Write makes one checkpoint of the chains as they are now, stores it and copies it. It must not be called concurrently.
+// Write makes one checkpoint of the chains as they are now, stores it and copies it. It must not be called
+// concurrently.
 // A checkpoint that was stored but could not be copied is returned beside the error.
 func (k *Keeper) Write(ctx context.Context) (Checkpoint, error) {
 	if k.last == nil {

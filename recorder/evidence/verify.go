@@ -39,7 +39,8 @@ type Report struct {
 }
 
 // VerifyCamera proves the camera's segments that start within the range: each one's content, the chain through segments
-// and tombstones, and every checkpoint that names one of them. It stops at the first broken link. Memory is one link per
+// and tombstones, and every checkpoint that names one of them. It stops at the first broken link. Memory is one
+// link per
 // segment. The error tells that something could not be read.
 func VerifyCamera(
 	ctx context.Context, a Archive, docs retain.Documents, camera string, within segment.Range, o Options,

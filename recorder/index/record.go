@@ -120,7 +120,8 @@ func get(b []byte) (v uint64) {
 // errDamaged means stored bytes that this package did not write.
 var errDamaged = errors.New("damaged index entry")
 
-// decodeHour appends the unpacked records of hour h to out. A shard byte that the table does not know becomes an empty name: the
+// decodeHour appends the unpacked records of hour h to out. A shard byte that the table does not know becomes
+// an empty name: the
 // store then searches all shards.
 func decodeHour(out []segment.Record, b []byte, h int64, shards []string) ([]segment.Record, error) {
 	if len(b)%recordSize != 0 {

@@ -169,7 +169,8 @@ func canceled(t *testing.T, s store.Archive) {
 		t.Errorf("read: %v", err)
 	}
 	m, data := Segment("cam0", 1, 100_000)
-	if _, err := s.Put(ctx, m, store.Source{Reader: bytes.NewReader(data), Size: m.Bytes}); !errors.Is(err, context.Canceled) {
+	src := store.Source{Reader: bytes.NewReader(data), Size: m.Bytes}
+	if _, err := s.Put(ctx, m, src); !errors.Is(err, context.Canceled) {
 		t.Errorf("put: %v", err)
 	}
 	var last error

@@ -4,6 +4,7 @@ package storetest
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -109,8 +110,10 @@ func putAndRead(t *testing.T, s store.Archive) {
 		}
 		got, err := s.Manifest(t.Context(), shard, m.Key())
 		must(t, err)
-		if g, w := fmt.Sprintf("%+v %v %v", got, *got.Clock, *got.Gap), fmt.Sprintf("%+v %v %v", m, clock, *m.Gap); len(g) != len(w) ||
-			got.SHA256 != m.SHA256 || got.Profile != m.Profile || *got.Clock != clock || got.Gap.Cause != m.Gap.Cause {
+		g, err1 := json.Marshal(got)
+		w, err2 := json.Marshal(m)
+		must(t, errors.Join(err1, err2))
+		if !bytes.Equal(g, w) {
 			t.Fatalf("manifest\n got %s\nwant %s", g, w)
 		}
 	}
@@ -126,7 +129,8 @@ func putFile(t *testing.T, s store.Archive) {
 	if got := read(t, s, shard, m.Key()); !bytes.Equal(got, data) {
 		t.Fatal("content differs")
 	}
-	if _, err := s.Put(t.Context(), m, store.Source{Path: path + "-missing"}); err != nil && !errors.Is(err, os.ErrNotExist) {
+	_, err = s.Put(t.Context(), m, store.Source{Path: path + "-missing"})
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("missing source file: %v", err)
 	}
 }
