@@ -205,9 +205,10 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 	if l.video {
 		f.last.Store(u.Arrival.UnixNano())
 	}
-	first := l.append(pkts, u.Key, moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival})
+	m := moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival}
+	first := l.append(pkts, u.Key, m)
 	for _, s := range *l.viewers.Load() {
-		s.deliver(b, l, pkts, first, u.Key)
+		s.deliver(b, l, pkts, first, u.Key, m)
 	}
 	b.flush()
 }

@@ -208,9 +208,10 @@ func hotSlots(t testing.TB, n int) (*line, *batch, *net.UDPConn) {
 // fanOut publishes one picture to all slots of a line.
 func fanOut(l *line, b *batch, z *packetizer, u *media.AccessUnit, n int64) {
 	pkts := z.unit(u)
-	first := l.append(pkts, u.Key, moment{ts: n * 3600, wall: u.Wall, arrival: u.Arrival})
+	m := moment{ts: n * 3600, wall: u.Wall, arrival: u.Arrival.Add(time.Duration(n) * 40 * time.Millisecond)}
+	first := l.append(pkts, u.Key, m)
 	for _, s := range *l.viewers.Load() {
-		s.deliver(b, l, pkts, first, u.Key)
+		s.deliver(b, l, pkts, first, u.Key, m)
 	}
 	b.flush()
 }

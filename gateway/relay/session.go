@@ -225,8 +225,8 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 			s.collect(before)
 			if s.wall != nil {
 				s.wall.tick()
-			} else if !s.viewer.allowed(s.feed.key.camera) {
-				s.end("no longer permitted")
+			} else if why := s.unservable(); why != "" {
+				s.end(why)
 			}
 		case <-gone:
 			s.end("stream ended")
@@ -238,6 +238,19 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// unservable tells why a WHEP session is of no more use, or "". A new offer will be told the reason.
+func (s *session) unservable() string {
+	if !s.viewer.allowed(s.feed.key.camera) {
+		return "no longer permitted"
+	}
+	for _, sl := range s.slots {
+		if c := sl.blockedBy(); c != "" && sl.video {
+			return "the camera changed its codec: " + string(c)
+		}
+	}
+	return ""
 }
 
 func (s *session) collect(before []slotStats) {

@@ -21,7 +21,7 @@ const (
 )
 
 // keptSegments is how many stretches a slot remembers for retransmission.
-const keptSegments = 4
+const keptSegments = 8
 
 // slot is one outgoing SSRC of a session: the picture of a WHEP session, one tile of a wall, or the sound.
 type slot struct {
@@ -139,8 +139,8 @@ func (s *slot) open(l *line, o opening) {
 }
 
 // deliver sends one unit of l that just came in, if the slot is at the live edge or waits for it. Called by the feed;
-// pkts begin at index first.
-func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool) {
+// pkts begin at index first and came in at m.
+func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool, m moment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.line != l || s.seal == nil || len(pkts) == 0 {
@@ -155,7 +155,6 @@ func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool)
 			s.stats.drops[dropWaitKey]++
 			return
 		}
-		m, _ := l.now()
 		s.open(l, opening{first: first, firstTS: m.ts, units: 1, newest: m, step: 1})
 		s.phase = phaseLive
 	case phaseLive:
@@ -166,6 +165,9 @@ func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool)
 			s.phase = phaseCatchUp
 			s.session.pace()
 			return
+		}
+		if s.ahead(m) {
+			s.open(l, opening{first: first, firstTS: m.ts, units: 1, newest: m, step: 1})
 		}
 	default:
 		return
@@ -185,6 +187,17 @@ func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool)
 	}
 	s.next = first + uint64(len(pkts))
 }
+
+// ahead tells whether a live unit's timestamp runs ahead of its arrival. That happens when a source delivers a burst,
+// such as an edge that starts with its group of pictures: played at the source's pace it would stay late for good. The
+// caller holds s.mu.
+func (s *slot) ahead(m moment) bool {
+	g := &s.segments[s.current]
+	return g.stamp(m.ts)-s.clock.at(m.arrival) > s.clock.rate/maxAhead
+}
+
+// maxAhead is the part of a second that timestamps may run ahead.
+const maxAhead = 4
 
 // admit tells whether packets of codec c can be sent to this viewer, and notes why not. The caller holds s.mu.
 func (s *slot) admit(c media.Codec) bool {

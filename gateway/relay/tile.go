@@ -21,7 +21,6 @@ const (
 	lossyPercent  = 5
 	lossySeconds  = 2
 	steadySeconds = 30
-	mainKbps      = 2500 // a link that bears less per main picture does not get them
 )
 
 // tile is what one slot of a wall is to show, and how it gets there. A change runs in a goroutine of its own until the new
@@ -104,9 +103,8 @@ func (t *tile) profiles() (first, second media.Profile) {
 	case media.Main, media.Sub:
 		return t.want.Profile, ""
 	}
-	estimate := t.wall.session.estimate.Load() / 1000
-	thin := estimate > 0 && estimate < mainKbps
-	if !t.lowered && !thin && (t.want.Width > mainFromWidth || t.want.Height > mainFromHeight) {
+	// The receiver's bandwidth estimate is no ground for refusing main: it hardly exceeds what is being sent.
+	if !t.lowered && (t.want.Width > mainFromWidth || t.want.Height > mainFromHeight) {
 		return media.Main, media.Sub
 	}
 	return media.Sub, media.Main

@@ -235,6 +235,43 @@ func TestReconnectOfTheSourceKeepsTheViewer(t *testing.T) {
 	}
 }
 
+func TestBurstOfTheSourceDoesNotDelayTheViewer(t *testing.T) {
+	t.Parallel()
+	c := newCamera()
+	c.gop = 200
+	r, _ := start(t, relay.Config{}, map[string]*camera{"gate/main": c})
+	c.publish()
+	p := newPlayer(t, playerOptions{}).play(r, "gate")
+	_, first := p.slice()
+	for range 100 { // four seconds of pictures within a moment
+		c.publish()
+	}
+	last := first
+	for i := range 100 {
+		n, next := p.slice()
+		if n != i+1 || int32(next.ts-last.ts) <= 0 {
+			t.Fatalf("picture %d at %d follows %d", n, next.ts, last.ts)
+		}
+		last = next
+	}
+	took := int64(last.at.Sub(first.at).Seconds() * 90000)
+	if span := int64(last.ts - first.ts); span > took+90000/3 {
+		t.Errorf("timestamps of a burst run %d ms ahead of their arrival", (span-took)/90)
+	}
+}
+
+func TestSessionEndsWhenTheCameraChangesToACodecNotOffered(t *testing.T) {
+	t.Parallel()
+	c := newCamera()
+	r, _ := start(t, relay.Config{}, map[string]*camera{"gate/main": c})
+	c.publish()
+	p := newPlayer(t, playerOptions{}).play(r, "gate")
+	p.slice()
+	c.desc = &media.Description{Tracks: []media.Track{{Codec: media.H265, ClockRate: 90000}}}
+	c.publish()
+	eventually(t, "session ended", func() bool { return len(r.Sessions()) == 0 })
+}
+
 func TestOfferWithoutTheSourcesCodecIsRefusedWithTheReason(t *testing.T) {
 	t.Parallel()
 	hevc := newCamera()
