@@ -169,7 +169,7 @@ func samePull(a, b district.Camera) bool {
 	strip := func(c district.Camera) district.Camera {
 		return district.Camera{
 			ID: c.ID, Main: c.Main, Sub: c.Sub, Transport: c.Transport, Fingerprint: c.Fingerprint, CAFile: c.CAFile,
-			OnDemand: c.OnDemand, Record: c.Record,
+			OnDemand: c.OnDemand, Record: c.Record, IgnoreSSRC: c.IgnoreSSRC,
 		}
 	}
 	return reflect.DeepEqual(strip(a), strip(b))

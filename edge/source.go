@@ -187,8 +187,8 @@ func (s *source) playOnce(ctx context.Context) error {
 			Connect: s.cfg.ConnectTimeout, Silent: s.cfg.BytesTimeout,
 			RTP: s.cfg.RTPTimeout, KeyFrame: s.cfg.KeyTimeout,
 		},
-		TLS:    rtsp.TLS{CAFile: s.cam.CAFile, Fingerprint: s.cam.Fingerprint},
-		Epochs: s.epochs, Stats: s.stats, Logger: s.log,
+		TLS:        rtsp.TLS{CAFile: s.cam.CAFile, Fingerprint: s.cam.Fingerprint},
+		IgnoreSSRC: s.cam.IgnoreSSRC, Epochs: s.epochs, Stats: s.stats, Logger: s.log,
 	}, &firstUnit{sink: s.stream, then: release})
 }
 

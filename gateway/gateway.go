@@ -194,7 +194,7 @@ func (g *Gateway) viewer(r *http.Request) relay.Viewer {
 		return relay.Viewer{}
 	}
 	return relay.Viewer{
-		Name: p.Name, Key: string(p.Kind) + ":" + p.Name,
+		Name: p.Name, Key: p.Key(),
 		Allow: func(camera string) bool { return g.api.May(p, access.WatchLive, camera) },
 	}
 }

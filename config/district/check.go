@@ -161,9 +161,9 @@ func (c *checker) camera(where string, cam Camera) {
 		c.fail(where, "neither main nor sub: give at least one rtsp:// URL, \"push\", or the edge that has it")
 	}
 	switch cam.Transport {
-	case "", "auto", "tcp", "udp":
+	case "", "auto", "tcp", "udp", "auto-udp":
 	default:
-		c.fail(where, "transport %q: want auto, tcp or udp", cam.Transport)
+		c.fail(where, "transport %q: want auto, tcp, udp or auto-udp", cam.Transport)
 	}
 	switch cam.Kind {
 	case "", KindCamera, KindTerminal:

@@ -96,10 +96,11 @@ type Camera struct {
 
 	Main        string `yaml:"main,omitempty"` // rtsp:// or rtsps://, or "push": the camera publishes to us
 	Sub         string `yaml:"sub,omitempty"`
-	Transport   string `yaml:"transport,omitempty"`   // auto (default), tcp, udp
+	Transport   string `yaml:"transport,omitempty"`   // auto (default: TCP, UDP if refused), tcp, udp, auto-udp
 	Fingerprint string `yaml:"fingerprint,omitempty"` // SHA-256 of the RTSPS certificate, hexadecimal
 	CAFile      string `yaml:"ca_file,omitempty"`
-	OnDemand    bool   `yaml:"on_demand,omitempty"` // pull unrecorded profiles only while somebody looks
+	IgnoreSSRC  bool   `yaml:"ignore_ssrc,omitempty"` // for cameras that announce one SSRC and send another
+	OnDemand    bool   `yaml:"on_demand,omitempty"`   // pull unrecorded profiles only while somebody looks
 
 	Record        Record `yaml:"record,omitempty"` // default none
 	RetentionDays int    `yaml:"retention_days,omitempty"`
