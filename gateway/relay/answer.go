@@ -116,7 +116,8 @@ func (q *request) match(d *media.Description) (video, sound media.Track, err err
 		return video, sound, fail(CodeUnsupported, "the camera sends %s, which WebRTC cannot carry", video.Codec)
 	}
 	if _, ok := q.video[0].pick(video.Codec, nil); !ok {
-		return video, sound, fail(CodeNotOffered, "the camera sends %s, the offer has only %s", video.Codec, q.video[0].names())
+		return video, sound, fail(CodeNotOffered, "the camera sends %s, the offer has only %s",
+			video.Codec, q.video[0].names())
 	}
 	return video, sound, nil
 }

@@ -17,8 +17,8 @@ type Streams interface {
 type Viewer struct {
 	Name string // for logs
 	Key  string // the same for all sessions of one login; only that login may change or end them
-	// Allow tells whether the viewer may see a camera. It is asked for every camera shown and again every second while it
-	// is shown, from several goroutines, so it must be quick; what it no longer allows ends. nil allows none.
+	// Allow tells whether the viewer may see a camera. It is asked for every camera shown and again every second while
+	// it is shown, from several goroutines, so it must be quick; what it no longer allows ends. nil allows none.
 	Allow func(camera string) bool
 }
 

@@ -19,7 +19,8 @@ import (
 //
 // Gateway to page, at every change and about once a second while a slot shows something:
 //
-//	{"type":"state","slot":0,"camera":"gate-3","profile":"sub","state":"live","reason":"","age_ms":40,"fps":15,"kbps":480}
+//	{"type":"state","slot":0,"camera":"gate-3","profile":"sub","state":"live","reason":"","age_ms":40,"fps":15,
+//	 "kbps":480}
 //	{"type":"error","reason":"bad-message","detail":"…"}
 //
 // A slot is the index of its video section in the offer. States are those of package status. From the first live or

@@ -80,7 +80,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("webrtc.payload_size %d: must be 200 to %d", c.PayloadSize, maxPayload)
 	}
 	if c.PlayoutDelay[0] < 0 || c.PlayoutDelay[1] < c.PlayoutDelay[0] || c.PlayoutDelay[1] > maxPlayoutDelay {
-		return fmt.Errorf("webrtc.playout_delay %v: must be two rising durations up to %v", c.PlayoutDelay, maxPlayoutDelay)
+		return fmt.Errorf("webrtc.playout_delay %v: must be two rising durations up to %v",
+			c.PlayoutDelay, maxPlayoutDelay)
 	}
 	return nil
 }

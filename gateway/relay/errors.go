@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// ErrUnknownCamera is what a Streams implementation returns, possibly wrapped, for a camera or profile it does not have.
+// ErrUnknownCamera is what a Streams implementation returns, possibly wrapped, for a camera or profile it does not
+// have.
 var ErrUnknownCamera = errors.New("unknown camera or profile")
 
 // Code is the machine-readable kind of an Error. It ends the problem type shown to clients.

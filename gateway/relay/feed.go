@@ -173,11 +173,11 @@ func (f *feed) run(ctx context.Context) {
 
 func openError(k feedKey, err error) error {
 	if errors.Is(err, ErrUnknownCamera) {
-		return &Error{Code: CodeUnknownCamera, Detail: fmt.Sprintf("there is no %s stream of camera %q", k.profile, k.camera),
-			Err: err}
+		detail := fmt.Sprintf("there is no %s stream of camera %q", k.profile, k.camera)
+		return &Error{Code: CodeUnknownCamera, Detail: detail, Err: err}
 	}
-	return &Error{Code: CodeNoSignal, Detail: fmt.Sprintf("the %s stream of camera %q cannot be opened", k.profile, k.camera),
-		Err: err}
+	detail := fmt.Sprintf("the %s stream of camera %q cannot be opened", k.profile, k.camera)
+	return &Error{Code: CodeNoSignal, Detail: detail, Err: err}
 }
 
 // unit takes one access unit: packets, history, viewers.

@@ -2,8 +2,8 @@ package relay
 
 import "time"
 
-// pacer sends a session's catch-up, all slots in turn, at a bounded rate: a group of pictures at once would overflow the
-// viewer's socket buffer. It is owned by the session's goroutine.
+// pacer sends a session's catch-up, all slots in turn, at a bounded rate: a group of pictures at once would overflow
+// the viewer's socket buffer. It is owned by the session's goroutine.
 type pacer struct {
 	session *session
 	rate    int // bytes per second

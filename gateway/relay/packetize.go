@@ -20,7 +20,8 @@ type packet struct {
 
 func (p *packet) size() int { return int(p.headLen) + len(p.body) }
 
-// packetizer cuts access units into packets. It is owned by one goroutine; what it returns is valid until the next call.
+// packetizer cuts access units into packets. It is owned by one goroutine; what it returns is valid until the next
+// call.
 type packetizer struct {
 	max int // bytes of payload
 	out []packet

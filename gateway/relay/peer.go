@@ -110,7 +110,8 @@ func (r *Relay) settings(t *transport, keys *handshakeKeys) (webrtc.SettingEngin
 	se.SetICETimeouts(r.cfg.SilentTimeout/2, r.cfg.SilentTimeout/2, keepalive)
 	if len(r.cfg.PublicIPs) > 0 {
 		if err := se.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
-			External: r.cfg.PublicIPs, AsCandidateType: webrtc.ICECandidateTypeHost, Mode: webrtc.ICEAddressRewriteReplace,
+			External: r.cfg.PublicIPs, AsCandidateType: webrtc.ICECandidateTypeHost,
+			Mode: webrtc.ICEAddressRewriteReplace,
 		}); err != nil {
 			return se, fmt.Errorf("announce webrtc.public_ips: %w", err)
 		}
@@ -150,7 +151,8 @@ func (q request) codecs(prefer media.Codec, sps []byte) (*webrtc.MediaEngine, er
 		return nil, err
 	}
 	if len(q.video) > 0 && slices.Contains(q.video[0].extensions, playoutDelayURI) {
-		err := m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: playoutDelayURI}, webrtc.RTPCodecTypeVideo)
+		ext := webrtc.RTPHeaderExtensionCapability{URI: playoutDelayURI}
+		err := m.RegisterHeaderExtension(ext, webrtc.RTPCodecTypeVideo)
 		if err != nil {
 			return nil, fmt.Errorf("register playout-delay: %w", err)
 		}

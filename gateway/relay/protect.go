@@ -11,9 +11,9 @@ import (
 
 // sealer turns an RTP packet into an SRTP packet in place. It belongs to one SSRC and is not safe for concurrent use.
 type sealer interface {
-	// seal protects buf[:n], whose header is buf[:header]; index is the 48-bit packet index (rollover counter and sequence
-	// number). It needs overhead() bytes of room after n and returns the new length. The same packet under the same index
-	// gives the same bytes.
+	// seal protects buf[:n], whose header is buf[:header]; index is the 48-bit packet index (rollover counter and
+	// sequence number). It needs overhead() bytes of room after n and returns the new length. The same packet under the
+	// same index gives the same bytes.
 	seal(buf []byte, header, n int, index uint64) int
 	overhead() int
 }

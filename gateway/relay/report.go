@@ -15,8 +15,8 @@ type sentReport struct {
 	at time.Time
 }
 
-// senderReport describes the slot's newest moment (RFC 3550 section 6.4.1). Its NTP time is the capture time on the edge's
-// clock, not the time of sending, so that pictures and sound of one camera keep their relation.
+// senderReport describes the slot's newest moment (RFC 3550 section 6.4.1). Its NTP time is the capture time on the
+// edge's clock, not the time of sending, so that pictures and sound of one camera keep their relation.
 func (s *slot) senderReport(now time.Time) *rtcp.SenderReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -38,7 +38,8 @@ func (g *budget) take(now time.Time) bool {
 	return true
 }
 
-// resend sends packets again that the viewer reports missing (RFC 4585 section 6.2.1), byte for byte, within its budget.
+// resend sends packets again that the viewer reports missing (RFC 4585 section 6.2.1), byte for byte, within its
+// budget.
 func (s *slot) resend(b *batch, nacks []rtcp.NackPair, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,8 +88,8 @@ func (s *slot) resendOne(b *batch, p *path, seq uint16, now time.Time) {
 	s.stats.drops[dropNackTooOld]++
 }
 
-// keyframe answers a request for a key frame (PLI, FIR) from the history: the current group of pictures once more, under
-// new numbers. It reports whether it did.
+// keyframe answers a request for a key frame (PLI, FIR) from the history: the current group of pictures once more,
+// under new numbers. It reports whether it did.
 func (s *slot) keyframe(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -125,8 +125,8 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 		m.drops[d] = drops.WithLabelValues(d.String())
 	}
 	if reg != nil {
-		reg.MustRegister(m.sessions, m.feeds, m.started, m.refused, m.firstFrame, m.packets, m.bytes, m.nacked, m.resent,
-			m.refreshes, m.catchUps, drops,
+		reg.MustRegister(m.sessions, m.feeds, m.started, m.refused, m.firstFrame, m.packets, m.bytes, m.nacked,
+			m.resent, m.refreshes, m.catchUps, drops,
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "skein_relay_send_errors_total", Help: "Sends the kernel refused.",
 			}, func() float64 { return float64(sendErrors()) }))

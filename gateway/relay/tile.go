@@ -23,8 +23,8 @@ const (
 	steadySeconds = 30
 )
 
-// tile is what one slot of a wall is to show, and how it gets there. A change runs in a goroutine of its own until the new
-// stream has a picture; until then the old one stays.
+// tile is what one slot of a wall is to show, and how it gets there. A change runs in a goroutine of its own until the
+// new stream has a picture; until then the old one stays.
 type tile struct {
 	wall *wall
 	slot *slot
@@ -198,7 +198,8 @@ func (t *tile) put(f *feed, asked time.Time, why Code) {
 		why = silent
 	}
 	t.told = stateMessage{
-		Slot: t.slot.index, Camera: f.key.camera, Profile: f.key.profile, State: state, Reason: why, AgeMS: age.Milliseconds(),
+		Slot: t.slot.index, Camera: f.key.camera, Profile: f.key.profile, State: state, Reason: why,
+		AgeMS: max(age.Milliseconds(), 0),
 	}
 	t.say(t.told)
 }

@@ -6,8 +6,8 @@ import "time"
 // shared index plus shift, and its timestamp follows from the line's by a rule that never changes, so that a packet
 // sent again is the same to the last bit.
 //
-// Timestamps up to pivot are squeezed: pivot itself becomes land, and the stretch before it is compressed by num/den, so
-// that a catch-up plays at once. Those after pivot run at the line's pace.
+// Timestamps up to pivot are squeezed: pivot itself becomes land, and the stretch before it is compressed by num/den,
+// so that a catch-up plays at once. Those after pivot run at the line's pace.
 type segment struct {
 	line  *line
 	from  uint64 // first shared index

@@ -53,7 +53,8 @@ func (r *Relay) Wall(ctx context.Context, o WallOffer) (Session, error) {
 	case !q.data:
 		return Session{}, fail(CodeBadOffer, "a wall needs a data channel in its offer")
 	case len(q.video) == 0 || len(q.video) > maxSlots:
-		return Session{}, fail(CodeBadOffer, "a wall has 1 to %d receiving video sections, not %d", maxSlots, len(q.video))
+		return Session{}, fail(CodeBadOffer, "a wall has 1 to %d receiving video sections, not %d",
+			maxSlots, len(q.video))
 	}
 	s, t, err := r.open(o.Viewer)
 	if err != nil {

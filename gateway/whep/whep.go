@@ -1,7 +1,7 @@
 // Package whep is the HTTP side of live viewing: WHEP resources (the reading counterpart of RFC 9725) and walls.
 //
-// It knows HTTP, SDP fragments and problem documents; the relay behind the Relay interface does the rest. A session is a
-// resource: POST makes it, PATCH carries trickle ICE and ICE restarts, DELETE ends it. Errors are problem documents
+// It knows HTTP, SDP fragments and problem documents; the relay behind the Relay interface does the rest. A session is
+// a resource: POST makes it, PATCH carries trickle ICE and ICE restarts, DELETE ends it. Errors are problem documents
 // (RFC 9457) whose type ends in a relay.Code.
 package whep
 
@@ -175,7 +175,8 @@ func (h *handler) patch(w http.ResponseWriter, r *http.Request) {
 	}
 	match := r.Header.Get("If-Match")
 	if match == "" {
-		problem.Write(w, r, http.StatusPreconditionRequired, "If-Match must name the ICE session's entity tag, or * to restart ICE")
+		problem.Write(w, r, http.StatusPreconditionRequired,
+			"If-Match must name the ICE session's entity tag, or * to restart ICE")
 		return
 	}
 	f, err := parseFragment(body)
