@@ -1,4 +1,5 @@
-// Package web carries the console: the TypeScript source beside this file and, embedded, what `npm run build` made of it.
+// Package web carries the console: the TypeScript source beside this file and, embedded, what `npm run build` made
+// of it.
 //
 // Handler serves the build and nothing else. All of it is public by design (the login page must load before there is a
 // credential) and holds no data: everything shown comes from /v1, which asks for one.

@@ -39,6 +39,7 @@ func get(t *testing.T, h http.Handler, target string, header ...string) *httptes
 func TestServesBuild(t *testing.T) {
 	t.Parallel()
 	h := newHandler(built())
+	const script = "text/javascript; charset=utf-8"
 	for _, c := range []struct {
 		name, path, accept string
 		status             int
@@ -46,9 +47,9 @@ func TestServesBuild(t *testing.T) {
 	}{
 		{"page", "/", "", 200, "text/html; charset=utf-8", "no-cache", "<!doctype html><title>Skein</title>"},
 		{"page by name", "/index.html", "", 200, "text/html; charset=utf-8", "no-cache", "<!doctype html>"},
-		{"asset", "/assets/app-1a2b.js", "", 200, "text/javascript; charset=utf-8", cacheForever, "console.log(1)"},
-		{"asset packed", "/assets/app-1a2b.js", "br, gzip;q=0.8", 200, "text/javascript; charset=utf-8", cacheForever, "packed"},
-		{"gzip refused", "/assets/app-1a2b.js", "gzip;q=0", 200, "text/javascript; charset=utf-8", cacheForever, "console.log(1)"},
+		{"asset", "/assets/app-1a2b.js", "", 200, script, cacheForever, "console.log(1)"},
+		{"asset packed", "/assets/app-1a2b.js", "br, gzip;q=0.8", 200, script, cacheForever, "packed"},
+		{"gzip refused", "/assets/app-1a2b.js", "gzip;q=0", 200, script, cacheForever, "console.log(1)"},
 		{"style", "/assets/style-3c4d.css", "gzip", 200, "text/css; charset=utf-8", cacheForever, "body{}"},
 		{"icon", "/favicon.svg", "", 200, "image/svg+xml", "no-cache", "<svg/>"},
 		{"unknown type", "/assets/odd-5e6f.strange", "", 200, "application/octet-stream", cacheForever, "?"},

@@ -136,6 +136,7 @@ export const en: Dictionary = {
     loading: "Preparing the clip…",
     none: "Nothing was recorded then",
     failed: "The clip does not play: {{detail}}",
+    codec: "The footage is {{codec}}, which this browser cannot decode: download it",
     download: "Download MP4",
     snapshot: "Snapshot",
     recordedTo: "Recorded up to {{time}}",

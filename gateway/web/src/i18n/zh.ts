@@ -135,6 +135,7 @@ export const zh = {
     loading: "正在准备录像……",
     none: "该时段没有录像",
     failed: "录像无法播放：{{detail}}",
+    codec: "录像为 {{codec}}，本浏览器无法解码，请下载后播放",
     download: "下载 MP4",
     snapshot: "截图",
     recordedTo: "已存录像至 {{time}}",

@@ -8,7 +8,7 @@ export interface Codec {
   sdpFmtpLine?: string;
 }
 
-const isH265 = (name: string) => /h\.?265|hevc|hvc1|hev1/i.test(name);
+export const isH265 = (name: string) => /h\.?265|hevc|hvc1|hev1/i.test(name);
 
 /** The video codecs this browser can receive; empty where WebRTC is missing. */
 export function receivable(): Codec[] {

@@ -1,6 +1,7 @@
 import { type RefObject, useEffect, useRef, useState } from "react";
 import { ApiError, request } from "../api/client";
-import { reasonText, useTexts } from "../i18n";
+import { useTexts } from "../i18n";
+import { isH265 } from "../live/codecs";
 import { type Footage, type Range, wallTime } from "./bar";
 import { clipURL } from "./retrieval";
 
@@ -15,6 +16,8 @@ export interface Clip extends Range {
 
 interface Props {
   clip: Clip;
+  /** Codec of what is recorded, where known: the likely cause if the browser cannot decode it. */
+  codec?: string;
   footage: Footage;
   video: RefObject<HTMLVideoElement | null>;
   onTime(wall: number): void;
@@ -73,7 +76,7 @@ function play(
 }
 
 /** The clip, its state, and the wall-clock time of its picture to whoever asked. */
-export function Player({ clip, footage, video, onTime, onRetrieval }: Props) {
+export function Player({ clip, codec, footage, video, onTime, onRetrieval }: Props) {
   const { t } = useTexts();
   const [state, setState] = useState<State>({ phase: "loading" });
   // Footage only refines the time shown: a refresh of it must not start the clip anew.
@@ -101,6 +104,7 @@ export function Player({ clip, footage, video, onTime, onRetrieval }: Props) {
       stop();
     };
   }, [clip, video, onTime, onRetrieval]);
+  const alien = codec !== undefined && isH265(codec) && !canPlayH265(video.current);
   return (
     <div className="player">
       <video ref={video} data-testid="replay-video" controls muted playsInline data-phase={state.phase} />
@@ -108,12 +112,12 @@ export function Player({ clip, footage, video, onTime, onRetrieval }: Props) {
         <div className={`player-note ${state.phase}`} role="status">
           {state.phase === "loading" && t("replay.loading")}
           {state.phase === "none" && t("replay.none")}
-          {state.phase === "failed" && t("replay.failed", { detail: reasonOr(t, state.detail) })}
+          {state.phase === "failed" &&
+            (alien ? t("replay.codec", { codec }) : t("replay.failed", { detail: state.detail }))}
         </div>
       )}
     </div>
   );
 }
 
-const reasonOr = (t: (k: string) => string, detail: string) =>
-  /^[a-z_]+$/.test(detail) ? reasonText(t, detail) : detail;
+const canPlayH265 = (v: HTMLVideoElement | null) => v?.canPlayType('video/mp4; codecs="hvc1.1.6.L120.90"') !== "";

@@ -178,6 +178,7 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
       {clip ? (
         <Player
           clip={clip}
+          codec={(camera.profiles?.main ?? camera.profiles?.sub)?.codec}
           footage={data ?? { spans: [], gaps: [] }}
           video={video}
           onTime={setPlaying}

@@ -118,6 +118,15 @@ describe("a wall session", () => {
     expect(session.view(0).fallback).toBe("h265");
   });
 
+  it("asks for the one profile a terminal has", () => {
+    const { session, last } = wall();
+    last().up();
+    session.show(0, { ...show("a", "main"), codecs: { sub: "H264" } });
+    expect(last().told.at(-1)).toMatchObject({ profile: "sub" });
+    session.show(1, { ...show("b", "auto"), codecs: { sub: "H264" } });
+    expect(last().told.at(-1)).toMatchObject({ profile: "auto" });
+  });
+
   it("reconnects with growing waits and restores its slots", () => {
     const { session, links, last } = wall();
     session.show(0, show("a"));

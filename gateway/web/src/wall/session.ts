@@ -148,7 +148,7 @@ export class WallSession implements LiveTransport {
   /** `auto` is left to the gateway unless this browser could not decode what it may choose. */
   private profile(r: SlotRequest): Pick<Show, "profile"> & { fallback?: string } {
     const chosen = choose(r, this.o.h265);
-    return chosen.fallback ? chosen : { profile: r.profile };
+    return chosen.fallback || r.profile !== "auto" ? chosen : { profile: "auto" };
   }
 
   private message(data: string): void {
