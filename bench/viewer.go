@@ -168,7 +168,12 @@ func newAPI() (*webrtc.API, error) {
 			return nil, err
 		}
 	}
+	n, err := newRoomyNet()
+	if err != nil {
+		return nil, err
+	}
 	s := webrtc.SettingEngine{}
+	s.SetNet(n)
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetInterfaceFilter(func(name string) bool { return name == "lo" })
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)), nil
