@@ -46,6 +46,7 @@ func asError(err error) error {
 func (s *session) answer(ctx context.Context, t *transport, q request, o Offer) (Session, error) {
 	asked := time.Now()
 	var err error
+	//nolint:contextcheck // a feed outlives the request that starts it
 	if s.feed, err = s.relay.feeds.acquire(feedKey{o.Camera, o.Profile}); err != nil {
 		return Session{}, err
 	}

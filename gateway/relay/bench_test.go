@@ -99,6 +99,7 @@ func BenchmarkJoin(b *testing.B) {
 }
 
 func benchViewers(b *testing.B, viewers int, how string) {
+	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	cams := map[string]*camera{}
@@ -165,6 +166,7 @@ func at(sorted []float64, q float64) float64 {
 
 // usage is the CPU time of this process, user and system.
 func usage(tb testing.TB) time.Duration {
+	tb.Helper()
 	var u syscall.Rusage
 	must(tb, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())

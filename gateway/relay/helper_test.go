@@ -40,6 +40,7 @@ type camera struct {
 	size   int // bytes of a slice
 	gop    int
 	inBand bool // repeat the parameter sets before each key frame
+	voice  byte // content of a sound packet with each picture, 0 for none
 
 	mu    sync.Mutex
 	epoch uint32
@@ -83,6 +84,11 @@ func (c *camera) publish() {
 	c.stream.Publish(&media.AccessUnit{
 		Desc: c.desc, Epoch: c.epoch, PTS: int64(c.n)*3600 + c.shift, Wall: now.UTC(), Arrival: now, Key: key, NALUs: nalus,
 	})
+	if c.voice != 0 {
+		c.stream.Publish(&media.AccessUnit{
+			Desc: c.desc, Track: 1, PTS: int64(c.n) * 320, Wall: now.UTC(), Arrival: now, NALUs: [][]byte{{c.voice}},
+		})
+	}
 	c.n++
 	c.sent = append(c.sent, slice)
 }
@@ -128,37 +134,38 @@ func (cs *cameras) Open(_ context.Context, id string, p media.Profile) (*stream.
 	return c.stream, func() { cs.inUse.Add(-1) }, nil
 }
 
-func logger(t testing.TB) *slog.Logger {
+func logger(tb testing.TB) *slog.Logger {
+	tb.Helper()
 	if os.Getenv("SKEIN_TEST_LOG") == "" {
 		return nil
 	}
-	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // start runs a relay of cams until the test ends.
-func start(t testing.TB, cfg relay.Config, cams map[string]*camera) (*relay.Relay, *cameras) {
-	t.Helper()
+func start(tb testing.TB, cfg relay.Config, cams map[string]*camera) (*relay.Relay, *cameras) {
+	tb.Helper()
 	if cfg.UDP == "" {
 		cfg.UDP = "127.0.0.1:0"
 	}
 	cs := &cameras{byID: cams}
-	r, err := relay.New(cfg, cs, logger(t), prometheus.NewRegistry())
+	r, err := relay.New(cfg, cs, logger(tb), prometheus.NewRegistry())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := r.Run(ctx); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		<-done
 		if n := cs.inUse.Load(); n != 0 {
-			t.Errorf("%d streams are still open after Run", n)
+			tb.Errorf("%d streams are still open after Run", n)
 		}
 	})
 	for !relay.Running(r) {
@@ -249,29 +256,29 @@ var h264Codec = webrtc.RTPCodecParameters{
 }
 
 // newPlayer makes a client with an offer; play connects it.
-func newPlayer(t testing.TB, o playerOptions) *player {
-	t.Helper()
-	p := &player{t: t, nalus: make(chan received, 1<<14), audio: make(chan *rtp.Packet, 1024), nack: o.nack, asked: map[uint16]time.Time{}}
+func newPlayer(tb testing.TB, o playerOptions) *player {
+	tb.Helper()
+	p := &player{t: tb, nalus: make(chan received, 1<<14), audio: make(chan *rtp.Packet, 1024), nack: o.nack, asked: map[uint16]time.Time{}}
 	m := &webrtc.MediaEngine{}
 	if o.codecs == nil {
 		o.codecs = []webrtc.RTPCodecParameters{h264Codec}
 	}
 	for _, c := range o.codecs {
-		must(t, m.RegisterCodec(c, webrtc.RTPCodecTypeVideo))
+		must(tb, m.RegisterCodec(c, webrtc.RTPCodecTypeVideo))
 	}
 	if o.audio {
-		must(t, m.RegisterCodec(webrtc.RTPCodecParameters{
+		must(tb, m.RegisterCodec(webrtc.RTPCodecParameters{
 			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMA, ClockRate: 8000}, PayloadType: 8,
 		}, webrtc.RTPCodecTypeAudio))
-		must(t, m.RegisterCodec(webrtc.RTPCodecParameters{
+		must(tb, m.RegisterCodec(webrtc.RTPCodecParameters{
 			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, PayloadType: 0,
 		}, webrtc.RTPCodecTypeAudio))
 	}
-	must(t, m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{
+	must(tb, m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{
 		URI: "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
 	}, webrtc.RTPCodecTypeVideo))
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	must(t, err)
+	must(tb, err)
 	_ = conn.SetReadBuffer(4 << 20)
 	quiet := logging.NewDefaultLoggerFactory()
 	quiet.DefaultLogLevel = logging.LogLevelDisabled
@@ -288,26 +295,26 @@ func newPlayer(t testing.TB, o playerOptions) *player {
 	}
 	p.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(se),
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{})).NewPeerConnection(webrtc.Configuration{})
-	must(t, err)
-	t.Cleanup(func() {
+	must(tb, err)
+	tb.Cleanup(func() {
 		_ = p.pc.GracefulClose()
 		_ = mux.Close()
 	})
 	recvonly := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
 	_, err = p.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, recvonly)
-	must(t, err)
+	must(tb, err)
 	if o.audio {
 		_, err = p.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, recvonly)
-		must(t, err)
+		must(tb, err)
 	}
 	p.pc.OnTrack(func(track *webrtc.TrackRemote, r *webrtc.RTPReceiver) { p.read(track) })
 	return p
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

@@ -174,18 +174,18 @@ func TestSqueezedTimestampsEndAtTheLiveEdge(t *testing.T) {
 }
 
 // hotSlots returns n slots of a line that are live and send to a socket nobody reads.
-func hotSlots(t testing.TB, n int) (*line, *batch, *net.UDPConn) {
-	t.Helper()
+func hotSlots(tb testing.TB, n int) (*line, *batch, *net.UDPConn) {
+	tb.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	sink, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = sink.Close() })
+	tb.Cleanup(func() { _ = sink.Close() })
 	r := &Relay{cfg: Config{}.withDefaults(), metrics: newMetrics(nil, nil), outlet: newOutlet(conn)}
 	l := newLine(media.H264, videoRate)
 	k := masterKeys{gcm: true, key: make([]byte, 16), salt: make([]byte, 12)}
@@ -197,7 +197,7 @@ func hotSlots(t testing.TB, n int) (*line, *batch, *net.UDPConn) {
 		sl.ssrc, sl.payload[media.H264], sl.delayID = uint32(i+1), 102|payloadKnown, 5
 		seal, err := k.sealer(sl.ssrc)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		sl.ready(seal)
 		sl.show(l, time.Now())

@@ -67,6 +67,10 @@ func (s *slot) resend(b *batch, nacks []rtcp.NackPair, now time.Time) {
 func (s *slot) resendOne(b *batch, p *path, seq uint16, now time.Time) {
 	s.stats.nacked++
 	number := s.out - 1 - uint64(uint16(s.out-1)-seq)
+	if number >= s.out { // before the first
+		s.stats.drops[dropNackTooOld]++
+		return
+	}
 	for i := range keptSegments {
 		g := &s.segments[(s.current+keptSegments-i)%keptSegments]
 		if g.line == nil || number < g.out {

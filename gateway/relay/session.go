@@ -224,7 +224,7 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 			s.sendReports(time.Now())
 			s.collect(before)
 			if s.wall != nil {
-				s.wall.tick()
+				s.wall.tick() //nolint:contextcheck // tiles live under the wall's own context
 			} else if why := s.unservable(); why != "" {
 				s.end(why)
 			}

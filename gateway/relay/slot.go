@@ -44,7 +44,6 @@ type slot struct {
 	out      uint64 // extended sequence number to send next
 	stamp    int64  // highest timestamp sent
 	anySent  bool
-	newest   uint64 // unit number last sent, for first-picture detection
 	refused  uint64 // value of failed last seen
 	blocked  Code   // why the line's codec cannot be sent, or ""
 	shownAt  time.Time

@@ -147,7 +147,7 @@ func (t *tile) bring(ctx context.Context, camera string, first, second media.Pro
 // try opens k and puts it into the slot once it has a picture. why is noted as the reason for not having shown another.
 func (t *tile) try(ctx context.Context, k feedKey, asked time.Time, why Code) error {
 	feeds := t.wall.session.relay.feeds
-	f, err := feeds.acquire(k)
+	f, err := feeds.acquire(k) //nolint:contextcheck // a feed outlives the tile that starts it
 	if err != nil {
 		return err
 	}

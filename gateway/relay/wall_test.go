@@ -32,14 +32,18 @@ type wallClient struct {
 	open    chan struct{}
 	states  chan wallState
 	packets []chan *rtp.Packet
+	sound   chan *rtp.Packet
 	session relay.Session
 }
 
-func newWall(t testing.TB, r *relay.Relay, slots int, v relay.Viewer) *wallClient {
-	t.Helper()
-	w := &wallClient{t: t, open: make(chan struct{}), states: make(chan wallState, 4096)}
+func newWall(tb testing.TB, r *relay.Relay, slots int, v relay.Viewer) *wallClient {
+	tb.Helper()
+	w := &wallClient{t: tb, open: make(chan struct{}), states: make(chan wallState, 4096)}
 	m := &webrtc.MediaEngine{}
-	must(t, m.RegisterCodec(h264Codec, webrtc.RTPCodecTypeVideo))
+	must(tb, m.RegisterCodec(h264Codec, webrtc.RTPCodecTypeVideo))
+	must(tb, m.RegisterCodec(webrtc.RTPCodecParameters{
+		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMA, ClockRate: 8000}, PayloadType: 8,
+	}, webrtc.RTPCodecTypeAudio))
 	var se webrtc.SettingEngine
 	se.SetIncludeLoopbackCandidate(true)
 	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
@@ -47,27 +51,35 @@ func newWall(t testing.TB, r *relay.Relay, slots int, v relay.Viewer) *wallClien
 	var err error
 	w.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(se),
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{})).NewPeerConnection(webrtc.Configuration{})
-	must(t, err)
-	t.Cleanup(func() { _ = w.pc.GracefulClose() })
+	must(tb, err)
+	tb.Cleanup(func() { _ = w.pc.GracefulClose() })
 	bySlot := map[*webrtc.RTPReceiver]int{}
 	for i := range slots {
 		tr, err := w.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo,
 			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
-		must(t, err)
+		must(tb, err)
 		bySlot[tr.Receiver()] = i
 		w.packets = append(w.packets, make(chan *rtp.Packet, 1<<15))
 	}
+	w.sound = make(chan *rtp.Packet, 1024)
+	_, err = w.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio,
+		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+	must(tb, err)
 	w.pc.OnTrack(func(track *webrtc.TrackRemote, rcv *webrtc.RTPReceiver) {
 		for {
 			p, _, err := track.ReadRTP()
 			if err != nil {
 				return
 			}
+			if track.Kind() == webrtc.RTPCodecTypeAudio {
+				w.sound <- p
+				continue
+			}
 			w.packets[bySlot[rcv]] <- p
 		}
 	})
 	w.channel, err = w.pc.CreateDataChannel("wall", nil)
-	must(t, err)
+	must(tb, err)
 	w.channel.OnOpen(func() { close(w.open) })
 	w.channel.OnMessage(func(m webrtc.DataChannelMessage) {
 		var s wallState
@@ -76,17 +88,17 @@ func newWall(t testing.TB, r *relay.Relay, slots int, v relay.Viewer) *wallClien
 		}
 	})
 	offer, err := w.pc.CreateOffer(nil)
-	must(t, err)
+	must(tb, err)
 	done := webrtc.GatheringCompletePromise(w.pc)
-	must(t, w.pc.SetLocalDescription(offer))
+	must(tb, w.pc.SetLocalDescription(offer))
 	<-done
-	w.session, err = r.Wall(t.Context(), relay.WallOffer{SDP: w.pc.LocalDescription().SDP, Viewer: v})
-	must(t, err)
-	must(t, w.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: w.session.SDP}))
+	w.session, err = r.Wall(tb.Context(), relay.WallOffer{SDP: w.pc.LocalDescription().SDP, Viewer: v})
+	must(tb, err)
+	must(tb, w.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: w.session.SDP}))
 	select {
 	case <-w.open:
 	case <-time.After(10 * time.Second):
-		t.Fatal("data channel did not open")
+		tb.Fatal("data channel did not open")
 	}
 	return w
 }
@@ -156,6 +168,7 @@ func sizedCamera(size int) *camera {
 }
 
 func TestWallSwitchesCamerasWithoutRenegotiation(t *testing.T) {
+	t.Parallel()
 	a, b, big := sizedCamera(700), sizedCamera(900), sizedCamera(8000)
 	r, cs := start(t, relay.Config{}, map[string]*camera{"a/sub": a, "b/sub": b, "b/main": big})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -202,6 +215,7 @@ func TestWallSwitchesCamerasWithoutRenegotiation(t *testing.T) {
 }
 
 func TestWallTellsWhatItCannotShow(t *testing.T) {
+	t.Parallel()
 	hevc := newCamera()
 	hevc.desc = &media.Description{Tracks: []media.Track{{Codec: media.H265, ClockRate: 90000}}}
 	small := sizedCamera(500)
@@ -245,6 +259,7 @@ func TestWallTellsWhatItCannotShow(t *testing.T) {
 }
 
 func TestWallReportsACameraThatDies(t *testing.T) {
+	t.Parallel()
 	a, b := sizedCamera(700), sizedCamera(700)
 	r, _ := start(t, relay.Config{}, map[string]*camera{"a/sub": a, "b/sub": b})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -266,4 +281,51 @@ func TestWallReportsACameraThatDies(t *testing.T) {
 	a.stream.Close(nil)
 	w.state(is(0, "a", "offline"))
 	w.state(is(1, "b", "live"))
+}
+
+func TestWallPlaysTheSoundOfTheTileListenedTo(t *testing.T) {
+	t.Parallel()
+	cams := map[string]*camera{}
+	for i, id := range []string{"a", "b"} {
+		c := sizedCamera(500)
+		c.desc = &media.Description{Tracks: []media.Track{
+			c.desc.Tracks[0], {Codec: media.G711A, ClockRate: 8000, Channels: 1},
+		}}
+		c.voice = byte('a' + i)
+		c.publish()
+		live(t, c, 25)
+		cams[id+"/sub"] = c
+	}
+	r, _ := start(t, relay.Config{}, cams)
+	w := newWall(t, r, 2, everything("duty"))
+	w.tell(`{"type":"show","slot":0,"camera":"a","profile":"sub"}`)
+	w.tell(`{"type":"show","slot":1,"camera":"b","profile":"sub"}`)
+	w.state(is(0, "a", "live"))
+	w.state(is(1, "b", "live"))
+	var seq uint16
+	started := false
+	hears := func(voice byte) {
+		t.Helper()
+		timeout := time.After(10 * time.Second)
+		for {
+			select {
+			case p := <-w.sound:
+				if started && p.SequenceNumber != seq+1 {
+					t.Fatalf("sound packet %d follows %d", p.SequenceNumber, seq)
+				}
+				started, seq = true, p.SequenceNumber
+				if p.Payload[0] == voice {
+					return
+				}
+			case <-timeout:
+				t.Fatalf("no sound of %c", voice)
+			}
+		}
+	}
+	w.tell(`{"type":"listen","slot":1}`)
+	hears('b')
+	w.tell(`{"type":"listen","slot":0}`)
+	hears('a')
+	w.tell(`{"type":"show","slot":0,"camera":"b","profile":"sub"}`)
+	hears('b')
 }

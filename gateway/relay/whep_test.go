@@ -18,15 +18,15 @@ import (
 )
 
 // live runs c at fps pictures a second until the test ends.
-func live(t testing.TB, c *camera, fps int) {
-	t.Helper()
+func live(tb testing.TB, c *camera, fps int) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		c.run(ctx, fps)
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		<-done
 	})
@@ -345,11 +345,11 @@ func TestSessionsAreLimitedAndEndWithTheirLogin(t *testing.T) {
 	}
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+			tb.Fatalf("not within 10 s: %s", what)
 		}
 	}
 }
