@@ -47,6 +47,7 @@ type camera struct {
 	shift int64 // added to PTS
 	n     int   // units published
 	sent  [][]byte
+	at    []time.Time
 }
 
 func newCamera() *camera {
@@ -90,7 +91,7 @@ func (c *camera) publish() {
 		})
 	}
 	c.n++
-	c.sent = append(c.sent, slice)
+	c.sent, c.at = append(c.sent, slice), append(c.at, now)
 }
 
 // run publishes fps pictures a second until ctx ends.

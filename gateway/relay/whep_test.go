@@ -1,8 +1,11 @@
 package relay_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +130,9 @@ func TestParameterSetsAreAddedWhereTheCameraDoesNotRepeatThem(t *testing.T) {
 	}
 }
 
+// lossPercent is the share of packets a lossy network drops in tests.
+const lossPercent = 5
+
 func TestLostPacketsAreSentAgain(t *testing.T) {
 	t.Parallel()
 	c := newCamera()
@@ -135,12 +141,26 @@ func TestLostPacketsAreSentAgain(t *testing.T) {
 		c.publish()
 	}
 	p := newPlayer(t, playerOptions{nack: true})
-	n := 0
-	drop := func() bool { n++; return n%12 == 0 } // called by one goroutine
+	random := rand.New(rand.NewPCG(1, 2))                         //nolint:gosec // test data
+	drop := func() bool { return random.IntN(100) < lossPercent } // called by one goroutine
 	p.drop.Store(&drop)
 	p.play(r, "gate")
 	live(t, c, 50)
-	p.follow(c, 150)
+	p.follow(c, 20) // catch-up
+	var late []time.Duration
+	n, got := p.slice()
+	for i := range 150 {
+		c.mu.Lock()
+		late = append(late, got.at.Sub(c.at[n]))
+		c.mu.Unlock()
+		next, r := p.slice()
+		if next != n+1 || !bytes.Equal(r.nalu, c.slice(next)) {
+			t.Fatalf("picture %d (%d) follows %d", next, i, n)
+		}
+		n, got = next, r
+	}
+	slices.Sort(late)
+	t.Logf("pictures complete after %v (median), %v (p99)", late[len(late)/2], late[len(late)*99/100])
 	s := r.Sessions()[0].Slots[0]
 	if s.Resent == 0 || s.Nacked < s.Resent {
 		t.Errorf("%d of %d packets sent again", s.Resent, s.Nacked)
