@@ -18,7 +18,7 @@ type Config struct {
 	PublicIPs []string
 
 	MaxSessions  int // sessions at the same time, default 1024
-	MaxPerViewer int // sessions of one Viewer.Key at the same time, default 128
+	MaxPerViewer int // sessions of one Viewer.Key at the same time, default 512
 
 	StartTimeout   time.Duration // how long an offer waits for a cold stream's first picture, default 5 s
 	ConnectTimeout time.Duration // from the answer to a finished DTLS handshake, default 10 s
@@ -47,7 +47,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.MaxSessions, 1024)
-	set(&c.MaxPerViewer, 128)
+	set(&c.MaxPerViewer, 512)
 	set(&c.CatchUpBytes, 4<<20)
 	set(&c.CatchUpRate, 16<<20)
 	set(&c.PayloadSize, 1200)
