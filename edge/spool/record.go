@@ -177,8 +177,8 @@ func (r *recording) take(u *media.AccessUnit) error {
 	}
 	if r.f != nil && startsWithKey(u) && (!u.Wall.Before(r.f.cutAt) || r.shift != nil || r.hurried(u)) {
 		why, next := segment.SealedDuration, u.Wall
-		if r.shift != nil {
-			why, next = segment.SealedEpoch, time.Time{}
+		if r.shift != nil || r.last != nil && u.Epoch != r.last.Epoch {
+			why, next = segment.SealedEpoch, time.Time{} // there may be a hole before u
 		}
 		r.cut(why, next)
 	}

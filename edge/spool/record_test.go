@@ -135,28 +135,37 @@ func TestSameStreamRecordedAgainIsNotDoubled(t *testing.T) {
 
 func TestCauseOfAGapComesFromTheEdge(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		a, l := newArchive(t), newLens()
-		deps := Deps{Shipper: a, GapCause: func(string) segment.Cause { return segment.CauseCameraOff }}
-		run(t, testConfig(t), deps, quickFS(), l, func(*Spool) {
-			l.shoot(50)
-			time.Sleep(time.Minute)
-			l.epoch++
-			l.desc = testDesc()
-			l.shoot(50)
+	for _, c := range []struct {
+		pause  time.Duration
+		sealed segment.Sealed
+	}{
+		{time.Minute, SealedSilence},
+		{7 * time.Second, segment.SealedEpoch}, // too short for that, but the segment's time is over
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a, l, cfg := newArchive(t), newLens(), testConfig(t)
+			cfg.Segment = 4 * time.Second
+			deps := Deps{Shipper: a, GapCause: func(string) segment.Cause { return segment.CauseCameraOff }}
+			run(t, cfg, deps, quickFS(), l, func(*Spool) {
+				l.shoot(50)
+				time.Sleep(c.pause)
+				l.epoch++
+				l.desc = testDesc()
+				l.shoot(50)
+			})
+			wantFrames(t, a.frames("cam"), 1, 100)
+			list := a.segments("cam")
+			if len(list) != 2 || list[0].Sealed != c.sealed {
+				t.Fatalf("segments %+v", list)
+			}
+			if g := list[1].Gap; g == nil || g.Cause != segment.CauseCameraOff || g.Duration().Round(time.Second) != c.pause {
+				t.Errorf("gap %+v", g)
+			}
+			if list[0].Duration != 2*time.Second {
+				t.Errorf("the last frame before the silence is stretched: %v", list[0].Duration)
+			}
 		})
-		wantFrames(t, a.frames("cam"), 1, 100)
-		list := a.segments("cam")
-		if len(list) != 2 || list[0].Sealed != SealedSilence {
-			t.Fatalf("segments %+v", list)
-		}
-		if g := list[1].Gap; g == nil || g.Cause != segment.CauseCameraOff || g.Duration().Round(time.Second) != time.Minute {
-			t.Errorf("gap %+v", g)
-		}
-		if list[0].Duration != 2*time.Second {
-			t.Errorf("the last frame before the silence is stretched: %v", list[0].Duration)
-		}
-	})
+	}
 }
 
 func TestClockStepInTheMiddleOfAGroupLosesNothing(t *testing.T) {
