@@ -1,0 +1,357 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"skein/bench/sim"
+	"skein/edge/media"
+	"skein/edge/status"
+)
+
+// frameTime is that of the simulated cameras: 25 pictures a second.
+const frameTime = 40 * time.Millisecond
+
+// small is a stream that costs little: 640x360, a key frame each second.
+func small(codec media.Codec) sim.Video {
+	return sim.Video{Codec: codec, Width: 640, Height: 360, FPS: 25, GOP: 25, Bitrate: 400_000}
+}
+
+// TestAll runs all roles in one process over simulated cameras and proves what is recorded, frame by frame.
+func TestAll(t *testing.T) {
+	t.Parallel()
+	tool(t, "ffmpeg")
+	tool(t, "ffprobe")
+	d := &stage{sim: startSim(t, sim.Config{Cameras: []sim.Camera{
+		{ID: "street", Video: small(media.H264), Audio: media.G711A},
+		{ID: "hall", Video: small(media.H264), Audio: media.AAC},
+		{ID: "gate", Video: small(media.H265), Audio: media.Opus},
+		{ID: "lane", Video: small(media.H264)},
+		{ID: "gap", Video: small(media.H264), Audio: media.AAC},
+		{ID: "swap", Video: small(media.H264)}, {ID: "swapped", Video: small(media.H265)},
+		{ID: "leaver", Video: small(media.H264)}, {ID: "joiner", Video: small(media.H264)},
+	}})}
+	d.node = newNode(t, "all")
+	d.write(t, "street", "hall", "gate", "lane", "gap", "swap", "leaver")
+	d.start(t)
+	d.awaitState(t, status.Live, 30*time.Second, "street", "hall", "gate", "lane", "gap", "swap", "leaver")
+	d.began = time.Now()
+	steady := []string{"street", "hall", "gate", "lane"}
+	before, err := d.cameras()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := d.watch(t, "street")
+	d.change(t)
+	watched := v.await(t, 500, 60*time.Second)
+	v.leave(t, d.node)
+	t.Logf("WHEP: %d frames without a hole", len(watched))
+
+	end := d.began.Add(46 * time.Second)
+	d.awaitArchive(t, d.began, end, 60*time.Second, append(steady, "gap", "swap", "joiner")...)
+	after, err := d.cameras()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range append(steady, "gap") {
+		b, a := before[id].Profiles["main"], after[id].Profiles["main"]
+		if id != "gap" && (a.Reconnects != 0 || !a.Since.Equal(b.Since)) {
+			t.Errorf("%s was disturbed: %d reconnects, live since %v, before %v", id, a.Reconnects, a.Since, b.Since)
+		}
+	}
+	for _, id := range steady {
+		t.Run(id, func(t *testing.T) { d.exactClips(t, id, end) })
+	}
+	t.Run("gap", d.clipAcrossGap)
+	t.Run("swap", d.clipAcrossCodecs)
+	t.Run("restart", d.clipAfterRestart)
+}
+
+// stage is one node with its simulated cameras.
+type stage struct {
+	*node
+	sim       *sim.Server
+	began     time.Time
+	off, on   time.Time         // of camera gap
+	redirects map[string]string // cameras that are pulled from another simulated one
+	names     map[string]string // names other than the id
+}
+
+// write writes the configuration with these cameras, in one step: a reload never sees half of it.
+func (d *stage) write(t *testing.T, ids ...string) {
+	t.Helper()
+	if _, err := os.Stat(d.file); err != nil {
+		d.configure(t, "")
+		head, err := os.ReadFile(d.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(d.file+".head", head, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head, err := os.ReadFile(d.file + ".head")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.Write(head)
+	b.WriteString(oneUnit + access + "spool: {segment: 4s}\npull: {retry_min: 200ms, retry_max: 1s}\ncameras:\n")
+	for _, id := range ids {
+		from, name := id, id
+		if r := d.redirects[id]; r != "" {
+			from = r
+		}
+		if n := d.names[id]; n != "" {
+			name = n
+		}
+		fmt.Fprintf(&b, "  - {id: %s, name: %q, unit: yf, main: %q, transport: tcp, record: main}\n",
+			id, name, d.sim.URL(from, media.Main))
+	}
+	next := d.file + ".next"
+	if err := os.WriteFile(next, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(next, d.file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// change stops and starts camera gap, and meanwhile edits the inventory twice: once to be found, once with SIGHUP.
+func (d *stage) change(t *testing.T) {
+	t.Helper()
+	await(t, d.began.Add(8*time.Second))
+	d.off = time.Now()
+	d.sim.Camera("gap").Stop()
+
+	d.redirects = map[string]string{"swap": "swapped"}
+	d.write(t, "street", "hall", "gate", "lane", "gap", "swap", "joiner")
+	d.awaitState(t, status.Live, 20*time.Second, "joiner", "swap")
+	all, err := d.cameras()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := all["swap"].Profiles["main"].Codec; c != "H265" {
+		t.Errorf("swap is %s after the edit, want H265", c)
+	}
+	if _, ok := all["leaver"]; ok {
+		t.Error("leaver is still there")
+	}
+	if s := all["gap"].State; s == status.Live {
+		t.Errorf("gap is %s while it is off", s)
+	}
+	if !strings.Contains(d.out.String(), `why="file changed"`) {
+		t.Error("the reload is not in the log")
+	}
+
+	d.names = map[string]string{"lane": "白沙巷"}
+	d.write(t, "street", "hall", "gate", "lane", "gap", "swap", "joiner")
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "reload on SIGHUP", 10*time.Second, func() error {
+		if !strings.Contains(d.out.String(), "why=SIGHUP") {
+			return fmt.Errorf("not in the log")
+		}
+		return nil
+	})
+	await(t, d.off.Add(6*time.Second))
+	if err := d.sim.Camera("gap").Start(); err != nil {
+		t.Fatal(err)
+	}
+	d.awaitState(t, status.Live, 20*time.Second, "gap")
+	d.on = time.Now()
+}
+
+// exactClips compares clips of 20 s from random moments with the whole recording.
+func (d *stage) exactClips(t *testing.T, id string, end time.Time) {
+	whole := d.fetch(t, id, d.began, end)
+	all := whole.shown()
+	if h := holes(numbers(all)); len(h) > 0 || len(all) < 46*25-30 {
+		t.Fatalf("the recording has %d frames and holes %v", len(all), h)
+	}
+	var late time.Duration // most that the archive's time is after the camera's
+	for _, f := range all {
+		off := whole.wall(f).Sub(f.Wall)
+		if late = max(late, off); off < -frameTime/4 || off > 5*frameTime {
+			t.Fatalf("frame %d was captured at %v, the archive says %v", f.Frame, f.Wall, whole.wall(f))
+		}
+	}
+	for range 3 {
+		from := d.began.Add(rand.N(end.Sub(d.began) - 20*time.Second)).Truncate(time.Millisecond).Add(500 * time.Microsecond)
+		to := from.Add(20 * time.Second)
+		var want []frame
+		for i, f := range all {
+			if i+1 < len(all) && whole.wall(all[i+1]).After(from) && whole.wall(f).Before(to) {
+				want = append(want, f)
+			}
+		}
+		c := d.fetch(t, id, from, to)
+		got := c.shown()
+		if !slices.Equal(numbers(got), numbers(want)) {
+			t.Errorf("clip from %v: %d frames %v, want %d %v", from, len(got), ends(got), len(want), ends(want))
+		}
+		if h := holes(numbers(c.frames)); len(h) > 0 {
+			t.Errorf("clip from %v: holes %v in what is stored", from, h)
+		}
+		p := probe(t, c.file)
+		if off := p.duration() - 20*time.Second; off.Abs() > frameTime || (c.duration-20*time.Second).Abs() > frameTime {
+			t.Errorf("clip from %v: ffprobe says %v, the header %v, want 20 s", from, p.duration(), c.duration)
+		}
+		d.sameByHLS(t, id, from, to, c)
+	}
+	decode(t, "-i", whole.file)
+	t.Logf("%d frames in %v, at most %v late", len(all), whole.duration.Round(time.Millisecond), late)
+}
+
+func ends(f []frame) string {
+	if len(f) == 0 {
+		return "[]"
+	}
+	return fmt.Sprintf("[%d … %d]", f[0].Frame, f[len(f)-1].Frame)
+}
+
+// sameByHLS proves that the playlist of a range holds the clip's frames and says where they begin.
+func (d *stage) sameByHLS(t *testing.T, id string, from, to time.Time, c recorded) {
+	t.Helper()
+	l := d.playlist(t, id, from, to)
+	n := numbers(l.frames)
+	want := numbers(c.shown())
+	i := slices.Index(n, want[0])
+	if i < 0 || len(n) < i+len(want) || !slices.Equal(n[i:i+len(want)], want) {
+		t.Errorf("HLS from %v holds %s, want %s", from, ends(l.frames), ends(c.shown()))
+	}
+	if off := l.starts.Sub(from); off.Abs() > time.Millisecond && !l.starts.Equal(from) {
+		t.Errorf("HLS from %v starts playing at %v", from, l.starts)
+	}
+	codec := c.frames[0].codec
+	format := map[media.Codec]string{media.H264: "h264", media.H265: "hevc"}[codec]
+	file := filepath.Join(t.TempDir(), "hls."+format)
+	_, errs, err := command(t, tool(t, "ffmpeg"), "-nostdin", "-v", "error", "-headers",
+		"Authorization: Bearer "+testToken+"\r\n", "-i", "http://"+d.http+"/v1/clips/"+id+".m3u8?"+rangeQuery(from, to),
+		"-map", "0:v:0", "-c", "copy", "-f", format, file)
+	if err != nil || errs != "" {
+		t.Errorf("ffmpeg reads HLS: %v: %s", err, errs)
+		return
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := parseAnnexB(data, codec); !slices.Equal(got, n) {
+		t.Errorf("ffmpeg finds %d frames in the playlist, want %d; holes %v", len(got), len(n), holes(got))
+	}
+}
+
+// clipAcrossGap proves a clip and a playlist over the time in which the camera was off.
+func (d *stage) clipAcrossGap(t *testing.T) {
+	from := d.off.Add(-5 * time.Second).Truncate(time.Millisecond).Add(500 * time.Microsecond)
+	to := from.Add(20 * time.Second)
+	_, gaps, err := d.coverage("gap", from, to)
+	if err != nil || len(gaps) != 1 {
+		t.Fatalf("gaps %v, %v, want one", gaps, err)
+	}
+	g := gaps[0]
+	if g.From.Sub(d.off).Abs() > time.Second || d.on.Sub(g.To) > 5*time.Second || g.To.Sub(g.From) < 5*time.Second {
+		t.Errorf("gap %v; the camera was off from %v to %v", g, d.off, d.on)
+	}
+	if g.Cause != "camera_off" {
+		t.Errorf("cause of the gap: %s", g.Cause)
+	}
+	c := d.fetch(t, "gap", from, to)
+	got := c.shown()
+	if h := holes(numbers(got)); len(h) != 1 {
+		t.Fatalf("holes %v, want one", h)
+	}
+	for i, f := range got[1:] {
+		prev := got[i]
+		if f.Frame == prev.Frame+1 {
+			continue
+		}
+		missing := time.Duration(f.Frame-prev.Frame) * frameTime
+		if jump := f.at - prev.at; (jump - missing).Abs() > 2*frameTime {
+			t.Errorf("the picture before the gap stands for %v, %v are missing", jump, missing)
+		}
+		if c.wall(prev).Sub(g.From).Abs() > 3*frameTime || c.wall(f).Sub(g.To).Abs() > 3*frameTime {
+			t.Errorf("clip: gap from %v to %v; coverage: %v", c.wall(prev), c.wall(f), g)
+		}
+	}
+	if p := probe(t, c.file); (p.duration() - 20*time.Second).Abs() > frameTime {
+		t.Errorf("ffprobe says %v, want 20 s", p.duration())
+	}
+	decode(t, "-i", c.file)
+	l := d.playlist(t, "gap", from, to)
+	if l.jumps != 1 {
+		t.Errorf("%d discontinuities, want one", l.jumps)
+	}
+	d.sameByHLS(t, "gap", from, to, c)
+}
+
+// clipAcrossCodecs proves a clip and a playlist over a change from H.264 to H.265.
+func (d *stage) clipAcrossCodecs(t *testing.T) {
+	from := d.off.Add(-5 * time.Second).Truncate(time.Millisecond).Add(500 * time.Microsecond)
+	to := from.Add(20 * time.Second)
+	c := d.fetch(t, "swap", from, to)
+	if !slices.Equal(c.tracks, []string{"avc1", "hvc1"}) && !slices.Equal(c.tracks, []string{"avc1", "hev1"}) {
+		t.Fatalf("tracks %v", c.tracks)
+	}
+	var old, fresh []frame
+	for _, f := range c.shown() {
+		if f.codec == media.H264 {
+			old = append(old, f)
+		} else {
+			fresh = append(fresh, f)
+		}
+	}
+	if h := append(holes(numbers(old)), holes(numbers(fresh))...); len(h) > 0 || len(old) < 100 || len(fresh) < 200 {
+		t.Fatalf("%d frames H.264, %d frames H.265, holes %v", len(old), len(fresh), h)
+	}
+	for _, f := range append(old, fresh...) {
+		if off := c.wall(f).Sub(f.Wall); off < -frameTime/4 || off > 5*frameTime {
+			t.Fatalf("frame %d was captured at %v, the clip shows it at %v", f.Frame, f.Wall, c.wall(f))
+		}
+	}
+	if old[len(old)-1].at >= fresh[0].at {
+		t.Error("H.265 begins before H.264 ends")
+	}
+	if p := probe(t, c.file); (p.duration()-20*time.Second).Abs() > frameTime || p.codecs() != "h264+hevc" {
+		t.Errorf("ffprobe says %v, %s", p.duration(), p.codecs())
+	}
+	l := d.playlist(t, "swap", from, to)
+	if l.jumps != 1 || l.maps != 2 {
+		t.Errorf("%d discontinuities and %d initialisations, want 1 and 2", l.jumps, l.maps)
+	}
+	var n []uint64
+	for _, f := range l.frames {
+		if f.Frame >= old[0].Frame {
+			n = append(n, f.Frame)
+		}
+	}
+	want := numbers(append(old, fresh...))
+	if len(n) < len(want) || !slices.Equal(n[:len(want)], want) {
+		t.Errorf("HLS holds %d frames from %d, want %d", len(n), old[0].Frame, len(want))
+	}
+}
+
+// clipAfterRestart proves that footage is the same after the process was ended and started again.
+func (d *stage) clipAfterRestart(t *testing.T) {
+	from := d.began.Add(7 * time.Second)
+	to := from.Add(20 * time.Second)
+	before := numbers(d.fetch(t, "hall", from, to).shown())
+	d.stop()
+	d.start(t)
+	poll(t, "footage after a restart", 20*time.Second, func() error {
+		_, _, err := d.get("/v1/clips/hall.mp4?" + rangeQuery(from, to))
+		return err
+	})
+	if after := numbers(d.fetch(t, "hall", from, to).shown()); !slices.Equal(before, after) {
+		t.Errorf("%d frames before, %d after", len(before), len(after))
+	}
+}
