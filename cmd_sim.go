@@ -49,6 +49,7 @@ func (c simCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d simulated cameras: rtsp://%s/cam0 ... /cam%d, sub streams at /camN/sub\n", c.Cameras, server.Addr(), c.Cameras-1)
+	fmt.Printf("%d simulated cameras: rtsp://%s/cam0 ... /cam%d, sub streams at /camN/sub\n",
+		c.Cameras, server.Addr(), c.Cameras-1)
 	return server.Run(ctx)
 }

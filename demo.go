@@ -62,7 +62,8 @@ func (c demoCommand) write(m yanfeng.Model) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Eight-second segments show footage in the archive soon. A fifth of the cap is left for the spool and what is in flight.
+	// Eight-second segments show footage in the archive soon. A fifth of the cap is left for the spool and what is in
+	// flight.
 	text := fmt.Sprintf(`# The demonstration's configuration, written anew at every start of "skein demo".
 data_dir: %q
 listen: %q

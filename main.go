@@ -19,12 +19,12 @@ import (
 )
 
 // version is set by the build.
-var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs a variable
+var version = "dev"
 
 // commands is the table of everything this binary does.
 type commands struct {
 	All      allCommand      `cmd:"" help:"Run all roles in one process: edge, recorder and gateway."`
-	Edge     edgeCommand     `cmd:"" help:"Run the edge role: pull cameras, record into the spool, ship, publish on demand."`
+	Edge     edgeCommand     `cmd:"" help:"Run the edge role: pull cameras, record, ship, publish on demand."`
 	Gateway  gatewayCommand  `cmd:"" help:"Run the gateway role: API, console, live video."`
 	Recorder recorderCommand `cmd:"" help:"Run the recorder role: take segments in, index them, serve clips."`
 	Demo     demoCommand     `cmd:"" help:"Run the whole of Yanfeng on this machine, simulated cameras included."`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -44,7 +45,7 @@ func (r *rig) clip(ctx context.Context, camera string, from, to time.Time) (firs
 		return 0, 0, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != 200 {
+	if resp.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
 		return 0, 0, fmt.Errorf("clip of %s: %s: %s", camera, resp.Status, b)
 	}

@@ -38,7 +38,7 @@ func main() {
 	flag.IntVar(&o.cameras, "cameras", 16, "simulated cameras")
 	flag.IntVar(&o.bitrate, "bitrate", 4_000_000, "bits per second of each camera")
 	flag.StringVar(&o.viewers, "viewers", "16,64", "WHEP viewers, comma-separated")
-	flag.StringVar(&o.whep, "whep", "", "measure a peer instead: its WHEP URL with %s for the camera's name (cam0, cam1, ...)")
+	flag.StringVar(&o.whep, "whep", "", "measure a peer instead: its WHEP URL, %s for the camera (cam0, cam1, ...)")
 	flag.IntVar(&o.pid, "pid", 0, "process of the peer, for its CPU and memory")
 	flag.StringVar(&o.token, "token", "", "bearer token for the peer")
 	flag.StringVar(&o.out, "out", "", "also append the table to this file")

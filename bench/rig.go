@@ -113,7 +113,8 @@ func (r *rig) awaitLive(ctx context.Context, want int) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d of %d cameras live after a minute (%v)\n%s", n, want, err, tail(r.skein.log.String()))
+			return errors.Join(err, fmt.Errorf("%d of %d cameras live after a minute\n%s", n, want,
+				tail(r.skein.log.String())))
 		}
 		if err := pause(ctx, 200*time.Millisecond, r.skein); err != nil {
 			return err

@@ -30,7 +30,8 @@ func (t *table) add(what, value, goal string, met bool) {
 
 func (t *table) print(file string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s, %d CPUs, %s\n\n", time.Now().UTC().Format("2006-01-02"), revision(), runtime.NumCPU(), cpuModel())
+	day := time.Now().UTC().Format("2006-01-02")
+	fmt.Fprintf(&b, "%s, %s, %d CPUs, %s\n\n", day, revision(), runtime.NumCPU(), cpuModel())
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "what\tmeasured\tgoal\t")
 	for _, r := range t.rows {

@@ -18,12 +18,11 @@ import (
 	"skein/edge/media"
 )
 
-// viewer is a real WHEP viewer: it decrypts and depacketises what it receives and reads the frame number and the capture
-// time that simulated cameras put into every picture.
+// viewer is a real WHEP viewer: it decrypts and depacketises what it receives and reads the frame number and the
+// capture time that simulated cameras put into every picture.
 type viewer struct {
-	pc       *webrtc.PeerConnection
-	resource string
-	token    string
+	pc    *webrtc.PeerConnection
+	token string
 
 	mu      sync.Mutex // guards the fields below
 	asked   time.Time

@@ -1,5 +1,5 @@
-// Package edge is the role that stands beside the cameras: it pulls each profile of each camera once, fans it out to the
-// recorder's spool and to whoever looks, and knows how every camera is.
+// Package edge is the role that stands beside the cameras: it pulls each profile of each camera once, fans it out to
+// the recorder's spool and to whoever looks, and knows how every camera is.
 //
 // Each camera has a goroutine tree of its own, so that adding, removing or editing one disturbs no other.
 package edge
@@ -92,7 +92,7 @@ func (e *Edge) Run(ctx context.Context) error {
 		e.mu.Unlock()
 		return errors.New("edge runs already")
 	}
-	e.ctx = ctx //nolint:fatcontext // the lifetime of cameras added later
+	e.ctx = ctx
 	for _, id := range e.order {
 		if c := e.cameras[id]; c != nil {
 			e.start(c)
@@ -100,9 +100,15 @@ func (e *Edge) Run(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	<-ctx.Done()
-	e.mu.Lock() // nothing starts after this: start is called with mu held and checks ctx
+	return e.drained()
+}
+
+// drained waits for the cameras. Nothing starts after it has had mu: start is called with mu held and checks ctx.
+func (e *Edge) drained() error {
+	e.mu.Lock()
+	wg := &e.wg
 	e.mu.Unlock()
-	e.wg.Wait()
+	wg.Wait()
 	return nil
 }
 

@@ -39,12 +39,13 @@ func (p *Publisher) OnFailure(f func(camera string, profile media.Profile, token
 // Run holds the publications until ctx ends; it returns after all have ended.
 func (p *Publisher) Run(ctx context.Context) error {
 	p.mu.Lock()
-	p.ctx = ctx //nolint:fatcontext // the lifetime of publications started later
+	p.ctx = ctx
 	p.mu.Unlock()
 	<-ctx.Done()
 	p.mu.Lock() // nothing starts after this: Start checks ctx with mu held
+	wg := &p.wg
 	p.mu.Unlock()
-	p.wg.Wait()
+	wg.Wait()
 	return nil
 }
 

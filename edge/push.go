@@ -13,8 +13,8 @@ import (
 // Push is the URL of a profile that is not pulled: the camera publishes it to our RTSP address itself.
 const Push = "push"
 
-// Accept takes the publication of a profile whose URL is Push. The publication fills the profile's stream as a pull would;
-// only one may do so at a time.
+// Accept takes the publication of a profile whose URL is Push. The publication fills the profile's stream as a pull
+// would; only one may do so at a time.
 func (e *Edge) Accept(id string, p media.Profile) (rtsp.Publication, error) {
 	e.mu.RLock()
 	c := e.cameras[id]
@@ -41,7 +41,9 @@ func (e *Edge) Accept(id string, p media.Profile) (rtsp.Publication, error) {
 // awaitPush stands in for run where the camera publishes by itself.
 func (s *source) awaitPush(ctx context.Context) {
 	s.mu.Lock()
-	s.last = attempt{n: 1, reason: status.ReasonSilent, detail: "the camera has not begun to publish", at: time.Now().UTC()}
+	s.last = attempt{
+		n: 1, reason: status.ReasonSilent, detail: "the camera has not begun to publish", at: time.Now().UTC(),
+	}
 	s.mu.Unlock()
 	<-ctx.Done()
 }

@@ -55,7 +55,9 @@ func (s *source) delay() time.Duration {
 }
 
 // judge decides the state from the counters of the connection and from how the last one ended.
-func judge(st rtsp.Snapshot, last attempt, active, wanted bool, now time.Time) (status.State, status.Reason, time.Time) {
+func judge(
+	st rtsp.Snapshot, last attempt, active, wanted bool, now time.Time,
+) (status.State, status.Reason, time.Time) {
 	connected := active && !st.Connected.IsZero() && st.Connected.After(last.at)
 	pictures := connected && st.LastKey.After(st.Connected)
 	switch {

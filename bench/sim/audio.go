@@ -132,7 +132,7 @@ func newSpeech() *audioLoop {
 		v := 0.0
 		for h := 1; h <= 16; h++ {
 			f := float64(h) * 125
-			gain := 0.12/float64(h) + math.Exp(-math.Pow((f-f1)/170, 2)) + 0.5*math.Exp(-math.Pow((f-f2)/220, 2))
+			gain := 0.12/float64(h) + bump((f-f1)/170) + 0.5*bump((f-f2)/220)
 			v += gain * math.Sin(phase*float64(h))
 		}
 		frame = append(frame, alaw(int16(6500*envelope*v/2)))
@@ -164,3 +164,6 @@ func alaw(v int16) byte {
 
 // marker reports whether RTP packets of the codec carry the marker bit (every packet is a whole frame).
 func (l *audioLoop) marker() bool { return l.codec == media.AAC }
+
+// bump is the bell curve exp(-x^2).
+func bump(x float64) float64 { return math.Exp(-x * x) }

@@ -1,8 +1,8 @@
 // Package yanfeng is a model of Yanfeng District for the demonstration: the district centre, 7 towns and streets,
 // 53 communities each with a governance terminal, and 24 HD street cameras.
 //
-// The seven towns and streets are the district's own; names of communities and crossings are illustrative and so are all
-// positions.
+// The seven towns and streets are the district's own; names of communities and crossings are illustrative and so are
+// all positions.
 package yanfeng
 
 import (

@@ -10,10 +10,14 @@ import (
 
 var idPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
-// forbiddenPlaces are the kinds of place where no camera may be (Order 799 art. 8).
-var forbiddenPlaces = map[string]bool{
-	"guest_room": true, "private_dining_room": true, "dormitory": true, "rest_room": true, "bath": true,
-	"toilet": true, "changing_room": true, "nursing_room": true, "fitting_room": true,
+// forbidden reports whether no camera may be in this kind of place (Order 799 art. 8).
+func forbidden(place string) bool {
+	switch place {
+	case "guest_room", "private_dining_room", "dormitory", "rest_room", "bath", "toilet", "changing_room",
+		"nursing_room", "fitting_room":
+		return true
+	}
+	return false
 }
 
 // Check reports everything that is wrong with the inventory, one error each, joined. Nil means it may be used.
@@ -191,7 +195,7 @@ func (c *checker) keeping(where string, cam Camera) {
 	if cam.RetentionDays < 0 || cam.RetentionDays > 3660 {
 		c.fail(where, "retention_days %d: want 1 to 3660", cam.RetentionDays)
 	}
-	if forbiddenPlaces[cam.Legal.Place] {
+	if forbidden(cam.Legal.Place) {
 		c.fail(where, "legal.place %q: no camera may be there (Order 799 art. 8)", cam.Legal.Place)
 	}
 }

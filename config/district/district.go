@@ -63,7 +63,7 @@ type Legal struct {
 	Basis         string `yaml:"basis,omitempty" json:"basis,omitempty"`     // "art7" or "art9"
 	Builder       string `yaml:"builder,omitempty" json:"builder,omitempty"` // art. 7
 	Manager       string `yaml:"manager,omitempty" json:"manager,omitempty"` // art. 7
-	Place         string `yaml:"place,omitempty" json:"place,omitempty"`     // kind of place; forbidden ones are refused (art. 8)
+	Place         string `yaml:"place,omitempty" json:"place,omitempty"`     // kind of place, see art. 8
 	Consent       string `yaml:"consent,omitempty" json:"consent,omitempty"` // document, art. 10
 	SignPhoto     string `yaml:"sign_photo,omitempty" json:"sign_photo,omitempty"`
 	SignChecked   string `yaml:"sign_checked,omitempty" json:"sign_checked,omitempty"` // date, art. 13
@@ -84,7 +84,8 @@ const (
 	ClassKey    Class = "key"    // 90 days, Counter-Terrorism Law art. 32
 )
 
-// Camera is one camera or terminal. URLs may carry credentials: they never leave this process except towards the camera.
+// Camera is one camera or terminal. URLs may carry credentials: they never leave this process except towards the
+// camera.
 type Camera struct {
 	ID       string    `yaml:"id"`
 	Name     string    `yaml:"name"`

@@ -47,8 +47,8 @@ func (s String) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // MarshalYAML hides the value.
 func (s String) MarshalYAML() (any, error) { return s.String(), nil }
 
-// UnmarshalYAML reads one of: a plain text, {env: NAME} or {file: PATH}. A file's trailing line break is not part of the
-// secret. A missing variable or file is an error that names it, at its line and column.
+// UnmarshalYAML reads one of: a plain text, {env: NAME} or {file: PATH}. A file's trailing line break is not part of
+// the secret. A missing variable or file is an error that names it, at its line and column.
 func (s *String) UnmarshalYAML(n ast.Node) error {
 	switch n := n.(type) {
 	case *ast.StringNode:

@@ -102,8 +102,8 @@ func NewTimeline(clockRate int, epochs *Epochs) *Timeline {
 	}
 }
 
-// Map returns the presentation time in ticks, the epoch, and the wall time (UTC, edge clock) of a unit with RTP timestamp
-// rtp whose last packet arrived at arrival, a time with Go's monotonic reading.
+// Map returns the presentation time in ticks, the epoch, and the wall time (UTC, edge clock) of a unit with RTP
+// timestamp rtp whose last packet arrived at arrival, a time with Go's monotonic reading.
 func (t *Timeline) Map(rtp uint32, arrival time.Time) (pts int64, epoch uint32, wall time.Time) {
 	mono, now := t.clock(arrival)
 	switch {

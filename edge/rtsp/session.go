@@ -32,7 +32,6 @@ type session struct {
 	in      *ingest
 	chosen  []*selected
 	skipped []string
-	base    *base.URL
 	routes  routes
 
 	ctx      context.Context //nolint:containedctx // the library calls back without one

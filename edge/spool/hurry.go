@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"skein/edge/media"
-
 )
 
 const (
@@ -14,8 +13,8 @@ const (
 )
 
 // Hurry brings the camera's footage up to until into the archive now: the open segment ends at its next key frame, and
-// Hurry returns when every segment that begins before until has its receipt. It returns ctx's error if that takes longer,
-// and nil for a camera that is not recorded.
+// Hurry returns when every segment that begins before until has its receipt. It returns ctx's error if that takes
+// longer, and nil for a camera that is not recorded.
 func (s *Spool) Hurry(ctx context.Context, camera string, until time.Time) error {
 	c := s.known(camera)
 	if c == nil {

@@ -74,7 +74,7 @@ func newMetrics(s *Spool, reg prometheus.Registerer) *metrics {
 	m.bySealed = map[segment.Sealed]prometheus.Counter{}
 	for _, why := range []segment.Sealed{
 		segment.SealedDuration, segment.SealedCodec, segment.SealedEpoch, segment.SealedStop, segment.SealedRecovered,
-		segment.SealedError, SealedSilence,
+		segment.SealedError, segment.SealedSilence,
 	} {
 		m.bySealed[why] = sealed.WithLabelValues(string(why))
 	}

@@ -14,9 +14,6 @@ import (
 	"skein/recorder/segment"
 )
 
-// SealedSilence tells that nothing arrived for so long that the segment was ended.
-const SealedSilence segment.Sealed = "silence"
-
 const (
 	pollInterval = 250 * time.Millisecond // units are taken in batches: far fewer wake-ups than one each
 	flushAfter   = 2 * time.Second        // a silence after which what is held goes to disk
@@ -150,7 +147,7 @@ func (r *recording) idle() {
 	}
 	quiet := time.Since(r.lastTake)
 	if quiet >= r.s.cfg.Silence {
-		r.cut(SealedSilence, time.Time{})
+		r.cut(segment.SealedSilence, time.Time{})
 		return
 	}
 	if quiet >= flushAfter && !r.flushed {
@@ -255,7 +252,7 @@ func (r *recording) unfit(err error) {
 
 // split deals with a unit that the open segment must not hold.
 func (r *recording) split(u *media.AccessUnit, why error) error {
-	reason := SealedSilence
+	reason := segment.SealedSilence
 	switch {
 	case errors.Is(why, fmp4.ErrCodec):
 		reason = segment.SealedCodec
@@ -386,7 +383,7 @@ func (r *recording) gapCause(u *media.AccessUnit) segment.Cause {
 	case r.last != nil && u.Wall.Sub(r.last.Wall)-u.Arrival.Sub(r.last.Arrival) > time.Second:
 		return segment.CauseClock // the clock went ahead further than time did
 	}
-	if r.c.isFresh() && r.s.mostlyDown(r.c.endBefore, u.Wall) {
+	if r.c.isFresh() && r.s.causedByDown(r.c.endBefore, u.Wall) {
 		return segment.CauseEdgeDown
 	}
 	if r.s.deps.GapCause == nil {

@@ -139,7 +139,7 @@ func TestCauseOfAGapComesFromTheEdge(t *testing.T) {
 		pause  time.Duration
 		sealed segment.Sealed
 	}{
-		{time.Minute, SealedSilence},
+		{time.Minute, segment.SealedSilence},
 		{7 * time.Second, segment.SealedEpoch}, // too short for that, but the segment's time is over
 	} {
 		synctest.Test(t, func(t *testing.T) {

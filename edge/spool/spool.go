@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"skein/recorder/fmp4"
 	"skein/recorder/segment"
 )
 
@@ -178,11 +179,22 @@ func (s *Spool) alive() {
 	}
 }
 
-// mostlyDown reports whether most of the time from the end of a camera's footage until now was spent without a running
-// process. It is only asked for the first footage of a process.
-func (s *Spool) mostlyDown(end, now time.Time) bool {
+// cutOff is how much of the end of a camera's footage a killed process may have taken with it: a fragment, and what was
+// on its way into one.
+const cutOff = 2*fmp4.FragmentLength + aliveEvery
+
+// backSoon is how long after a start the pictures may take to come for the gap still to be due to the edge alone.
+const backSoon = 15 * time.Second
+
+// causedByDown reports whether the gap from the end of a camera's footage until now is due to no process running: either
+// footage came until the process ended, and again soon after the next began, or none ran for most of the time. It is
+// only asked for the first footage of a process.
+func (s *Spool) causedByDown(end, now time.Time) bool {
 	if end.IsZero() || s.aliveThen.IsZero() {
 		return false
+	}
+	if s.aliveThen.Sub(end) <= cutOff && now.Sub(s.opened) <= backSoon {
+		return true
 	}
 	from := s.aliveThen
 	if from.Before(end) {

@@ -10,8 +10,8 @@ import (
 // blockUnits is how many units one block of the history holds.
 const blockUnits = 32
 
-// history keeps the newest groups of pictures as a chain of blocks. One goroutine adds; any may take a snapshot without a
-// lock: a block's slots are written once, before its count is raised.
+// history keeps the newest groups of pictures as a chain of blocks. One goroutine adds; any may take a snapshot
+// without a lock: a block's slots are written once, before its count is raised.
 type history struct {
 	limit int
 	age   time.Duration

@@ -32,7 +32,7 @@ const (
 	hashWaiting  = 32 // logins that may wait for their turn
 	maxPassword  = 256
 
-	// bounds on parameters read from a file, so that an edited hash cannot exhaust memory
+	// bounds on parameters read from a file, so that an edited hash cannot exhaust memory.
 	maxMemory  = 256 << 10
 	maxTime    = 16
 	maxThreads = 16

@@ -21,12 +21,14 @@ var glyphs []byte
 // Cell is the size of one character cell in blocks.
 type Cell struct{ W, H int }
 
-// The sizes text comes in.
-var (
-	small  = Cell{1, 1} // every character in one block
-	normal = Cell{1, 2} // Han characters take two cells
-	big    = Cell{2, 4} // digits and punctuation only
-)
+// small has every character in one block.
+func small() Cell { return Cell{1, 1} }
+
+// normal gives Han characters two cells.
+func normal() Cell { return Cell{1, 2} }
+
+// big has digits and punctuation only.
+func big() Cell { return Cell{2, 4} }
 
 const (
 	paper = 36  // luma of the box behind text
@@ -50,15 +52,15 @@ func LoadFont() (*Font, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read built-in glyphs: %w", err)
 	}
-	f := &Font{cells: map[Cell]map[rune][][]byte{small: {}, normal: {}, big: {}}, han: map[rune][]byte{}}
+	f := &Font{cells: map[Cell]map[rune][][]byte{small(): {}, normal(): {}, big(): {}}, han: map[rune][]byte{}}
 	for len(data) > 3 {
 		set, r := data[0], rune(binary.BigEndian.Uint16(data[1:]))
-		w, h, size := 16, 32, normal
+		w, h, size := 16, 32, normal()
 		switch set {
 		case 'b':
-			w, h, size = 32, 64, big
+			w, h, size = 32, 64, big()
 		case 's':
-			w, h, size = 16, 16, small
+			w, h, size = 16, 16, small()
 		case 'f':
 			w, h = 32, 32
 		}
@@ -74,7 +76,7 @@ func LoadFont() (*Font, error) {
 		}
 		f.cells[size][r] = [][]byte{samples(cover, w, 0, size)}
 	}
-	f.cells[big][' '] = [][]byte{samples(make([]byte, 32*64), 32, 0, big)}
+	f.cells[big()][' '] = [][]byte{samples(make([]byte, 32*64), 32, 0, big())}
 	return f, nil
 }
 
@@ -111,14 +113,14 @@ func (f *Font) cell(r rune, size Cell) [][]byte {
 		return c
 	}
 	cover, ok := f.han[r]
-	if !ok || size == big {
+	if !ok || size == big() {
 		return nil
 	}
 	var out [][]byte
-	if size == small {
-		out = [][]byte{samples(halve(cover), 16, 0, small)}
+	if size == small() {
+		out = [][]byte{samples(halve(cover), 16, 0, small())}
 	} else {
-		out = [][]byte{samples(cover, 32, 0, normal), samples(cover, 32, 16, normal)}
+		out = [][]byte{samples(cover, 32, 0, normal()), samples(cover, 32, 16, normal())}
 	}
 	f.cells[size][r] = out
 	return out

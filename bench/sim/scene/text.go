@@ -28,14 +28,14 @@ func NewLayout(p *raster.Picture, frameBytes int) Layout {
 	l := Layout{cols: p.Cols()}
 	switch {
 	case p.H >= 1000 && frameBytes >= 12000:
-		l.clock = line{1, 1, clockCells, big}
-		l.label = line{1, 5, 46, normal}
+		l.clock = line{1, 1, clockCells, big()}
+		l.label = line{1, 5, 46, normal()}
 	case p.H >= 700:
-		l.clock = line{1, 1, clockCells, normal}
-		l.label = line{1, 3, 34, normal}
+		l.clock = line{1, 1, clockCells, normal()}
+		l.label = line{1, 3, 34, normal()}
 	default:
-		l.clock = line{1, 1, clockCells, small}
-		l.label = line{1, 2, clockCells, small}
+		l.clock = line{1, 1, clockCells, small()}
+		l.label = line{1, 2, clockCells, small()}
 	}
 	return l
 }
@@ -62,7 +62,6 @@ func (l Layout) MovingBytes(fps int) int {
 type Text struct {
 	layout  Layout
 	font    *Font
-	name    []rune
 	clock   [][]byte // cells
 	label   [][]byte
 	shown   [2][][]byte // what the decoder shows, by line
