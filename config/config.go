@@ -77,7 +77,6 @@ type Metrics struct {
 type Link struct {
 	Node    string        `yaml:"node,omitempty"`    // this node's id
 	Gateway string        `yaml:"gateway,omitempty"` // http(s)://host:port of the gateway
-	RTSP    string        `yaml:"rtsp,omitempty"`    // where to publish, if not where the gateway says
 	Token   secret.String `yaml:"token,omitempty"`
 }
 
