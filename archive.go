@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,8 @@ type recorderRole struct {
 	store store.Archive
 	index *index.Index
 	p     *process
+
+	probed atomic.Bool // the store has answered and is good
 }
 
 // openRecorder builds the recorder role over the configured store and index.
@@ -82,11 +85,9 @@ func openArchive(cfg *config.Config) (store.Archive, *index.Index, error) {
 // start probes the store, fills an embedded index from it, and runs the role.
 func (r *recorderRole) start(p *process) {
 	p.task("recorder", func(ctx context.Context) error {
-		report, err := r.store.Probe(ctx)
-		if err != nil {
-			return fmt.Errorf("store: %w", err)
+		if err := r.probe(ctx); err != nil {
+			return err
 		}
-		p.log.Info("store is good", "report", report)
 		if p.cfg.Index.Embedded {
 			if err := r.rebuild(ctx); err != nil {
 				return err
@@ -94,6 +95,31 @@ func (r *recorderRole) start(p *process) {
 		}
 		return r.role.Run(ctx)
 	})
+}
+
+// probeMax bounds the pause between attempts to reach a store that does not answer.
+const probeMax = 15 * time.Second
+
+// probe waits until the store passes its conformance test. S3 endpoints that start later than the recorder, or restart
+// with it, are no reason to give up; until then the recorder is not ready, and says why. A directory must be good at once.
+func (r *recorderRole) probe(ctx context.Context) error {
+	for pause := 500 * time.Millisecond; ; pause = min(2*pause, probeMax) {
+		report, err := r.store.Probe(ctx)
+		if err == nil {
+			r.p.log.Info("store is good", "report", report)
+			r.probed.Store(true)
+			return nil
+		}
+		if len(r.p.cfg.Store.Shards) == 0 || ctx.Err() != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		r.p.log.Error("store does not pass its test", "retry_in", pause, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // rebuild fills the embedded index from the store.
@@ -124,8 +150,13 @@ func (n noticed) Remove(ctx context.Context, camera string, rec segment.Record) 
 	return err
 }
 
-// ready reports whether the index answers.
-func (r *recorderRole) ready(ctx context.Context) error { return r.index.Ping(ctx) }
+// ready reports whether the store has answered and the index does.
+func (r *recorderRole) ready(ctx context.Context) error {
+	if !r.probed.Load() {
+		return errors.New("the store has not answered yet")
+	}
+	return r.index.Ping(ctx)
+}
 
 func (r *recorderRole) close() {
 	if err := errors.Join(r.index.Close(), r.store.Close()); err != nil {

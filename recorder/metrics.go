@@ -9,6 +9,7 @@ import (
 // metrics is what the role counts. Children are resolved at construction.
 type metrics struct {
 	segments, repeats, bytes prometheus.Counter
+	gaps                     prometheus.Counter
 	evicted, evictedBytes    prometheus.Counter
 	seconds                  prometheus.Histogram
 	refusals                 map[string]prometheus.Counter
@@ -28,6 +29,7 @@ func newMetrics(r *Recorder, reg prometheus.Registerer) *metrics {
 		segments:     counter("segments_total", "Segments stored and indexed."),
 		repeats:      counter("repeated_segments_total", "Segments offered again after they were stored."),
 		bytes:        counter("bytes_total", "Bytes of segments stored and indexed."),
+		gaps:         counter("gap_documents_total", "Gap documents stored."),
 		evicted:      counter("evicted_segments_total", "Segments removed to keep the archive within its bound."),
 		evictedBytes: counter("evicted_bytes_total", "Bytes removed to keep the archive within its bound."),
 		refusals:     map[string]prometheus.Counter{},

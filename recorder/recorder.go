@@ -54,6 +54,8 @@ type Deps struct {
 	// Remove deletes one segment to make room, index record first, and gives store.ErrLocked for what may not go.
 	// Nil: the index record, then the object.
 	Remove func(ctx context.Context, camera string, r segment.Record) error
+	// Docs keeps gap documents. Nil: gaps are only known from manifests.
+	Docs Documents
 	// Free tells the free and the whole space of the store in bytes. Nil: unknown.
 	Free func() (free, size int64, err error)
 	// Ready tells whether store and index can be used, for /readyz. Nil: always.
@@ -71,6 +73,7 @@ type Recorder struct {
 	slots chan struct{} // segments being received
 	usage *usage
 	evict evictor // owned by Run
+	gaps  *gapBook
 }
 
 // New returns a Recorder that has started nothing.
@@ -84,6 +87,9 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 	}
 	r := &Recorder{cfg: cfg, deps: deps, log: deps.Log, slots: make(chan struct{}, cfg.Parallel), usage: newUsage()}
 	r.evict.r = r
+	if deps.Docs != nil {
+		r.gaps = newGapBook(deps.Docs)
+	}
 	if r.deps.Remove == nil {
 		r.deps.Remove = r.remove
 	}
@@ -95,6 +101,7 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 func (r *Recorder) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("PUT /v1/ingest/segments/{camera}/{start}", r.authorized(http.HandlerFunc(r.ingest)))
+	mux.Handle("PUT /v1/ingest/gaps/{camera}/{from}", r.authorized(http.HandlerFunc(r.ingestGap)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", r.ready)
 	mux.Handle("/", r.authorized(r.Reader()))

@@ -22,6 +22,9 @@ func (r *Recorder) Run(ctx context.Context) error {
 		})
 	}
 	wg.Go(func() { r.keepBounds(ctx) })
+	if r.gaps != nil {
+		wg.Go(func() { r.gaps.run(ctx, r) })
+	}
 	wg.Wait()
 	return failed
 }

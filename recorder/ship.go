@@ -61,6 +61,9 @@ func (r *Recorder) indexed(ctx context.Context, m segment.Manifest, shard string
 			return segment.Receipt{}, fmt.Errorf("index segment %s: %w", m.Key(), err)
 		}
 	}
+	if err := r.noteHoles(ctx, m); err != nil {
+		return segment.Receipt{}, err
+	}
 	if have == nil {
 		r.usage.add(m.Camera, rec, time.Now())
 	}
@@ -77,7 +80,7 @@ func checkManifest(m segment.Manifest) error {
 		return fmt.Errorf("manifest: "+format, args...)
 	}
 	switch {
-	case !validCamera(m.Camera):
+	case !segment.ValidCamera(m.Camera):
 		return bad("camera id %.70q: want 1-64 of a-z, 0-9 and -", m.Camera)
 	case m.Profile != "main" && m.Profile != "sub":
 		return bad("profile %.20q: want main or sub", m.Profile)
@@ -98,27 +101,25 @@ func checkManifest(m segment.Manifest) error {
 	case m.Frames < 0 || len(m.Codecs) > 256 || len(m.Sealed) > 32:
 		return bad("frames, codecs or reason of sealing is out of range")
 	}
-	if g := m.Gap; g != nil && (len(g.Cause) > 32 || g.From.After(g.To) || !slices.Contains(causes(), g.Cause)) {
-		return bad("gap with cause %.40q from %v to %v", g.Cause, g.From, g.To)
+	if err := checkGap(m.Gap); err != nil {
+		return err
+	}
+	for i := range m.Holes {
+		h := &m.Holes[i]
+		if err := checkGap(h); err != nil {
+			return err
+		}
+		if i >= segment.MaxHoles || h.From.Before(m.Start) || h.To.After(m.End().Add(segment.Join)) {
+			return bad("hole from %v to %v is not inside", h.From, h.To)
+		}
 	}
 	return nil
 }
 
-func causes() []segment.Cause {
-	return []segment.Cause{
-		segment.CauseCameraOff, segment.CauseNetwork, segment.CauseEdgeDown, segment.CauseSpoolFull,
-		segment.CauseStoreRefused, segment.CauseClock, segment.CausePrivacy, segment.CausePlanned, segment.CauseUnknown,
+// checkGap refuses what cannot be a gap; nil is none.
+func checkGap(g *segment.Gap) error {
+	if g != nil && (len(g.Cause) > 32 || g.From.After(g.To) || !slices.Contains(segment.Causes(), g.Cause)) {
+		return fmt.Errorf("manifest: gap with cause %.40q from %v to %v", g.Cause, g.From, g.To)
 	}
-}
-
-func validCamera(id string) bool {
-	if len(id) == 0 || len(id) > 64 {
-		return false
-	}
-	for _, c := range []byte(id) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
+	return nil
 }

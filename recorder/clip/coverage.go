@@ -41,6 +41,7 @@ func (h *Handler) coverages(ctx context.Context, cameras []string, within segmen
 				return
 			}
 			spans, gaps := segment.Coverage(recs, within, h.tail(ctx, camera, within.To))
+			spans, gaps = segment.Refine(spans, gaps, h.gaps(camera, within))
 			all[i] = Coverage{Camera: camera, Spans: spans, Gaps: gaps}
 			if spans == nil {
 				all[i].Spans = []segment.Range{}

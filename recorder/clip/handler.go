@@ -25,6 +25,8 @@ type Config struct {
 	Objects Objects
 	// Tail tells why there is no footage at the end of a range (nil: unknown), for coverage.
 	Tail func(ctx context.Context, camera string, at time.Time) segment.Cause
+	// Gaps returns the gap documents of a camera that concern a range (nil: none), for coverage.
+	Gaps func(camera string, within segment.Range) []segment.GapDoc
 	Log  *slog.Logger // nil: discard
 }
 
@@ -39,18 +41,22 @@ type Config struct {
 type Handler struct {
 	library *library
 	tail    func(ctx context.Context, camera string, at time.Time) segment.Cause
+	gaps    func(camera string, within segment.Range) []segment.GapDoc
 	log     *slog.Logger
 	mux     *http.ServeMux
 }
 
 // NewHandler returns a Handler.
 func NewHandler(c Config) *Handler {
-	h := &Handler{library: newLibrary(c.Records, c.Objects), tail: c.Tail, log: c.Log, mux: http.NewServeMux()}
+	h := &Handler{library: newLibrary(c.Records, c.Objects), tail: c.Tail, gaps: c.Gaps, log: c.Log, mux: http.NewServeMux()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
 	if h.tail == nil {
 		h.tail = func(context.Context, string, time.Time) segment.Cause { return segment.CauseUnknown }
+	}
+	if h.gaps == nil {
+		h.gaps = func(string, segment.Range) []segment.GapDoc { return nil }
 	}
 	h.mux.HandleFunc("GET /v1/clips/{file}", h.clip)
 	h.mux.HandleFunc("GET /v1/clips/{camera}/hls/{segment}/{part}", h.part)

@@ -46,9 +46,14 @@ type Manifest struct {
 	Frames   int           `json:"frames"`             // video access units
 	Clock    *int64        `json:"clock_ms,omitempty"` // camera clock minus edge clock, milliseconds; nil: not measured
 	// Gap is the gap between the previous segment's end and Start, nil if there is none.
-	Gap    *Gap   `json:"gap,omitempty"`
+	Gap *Gap `json:"gap,omitempty"`
+	// Holes are silences inside the segment, in order: no segment could begin after them. At most MaxHoles.
+	Holes  []Gap  `json:"holes,omitempty"`
 	Sealed Sealed `json:"sealed"` // why the segment ended here
 }
+
+// MaxHoles bounds Manifest.Holes: a manifest must fit into a header. What is beyond is joined to the last.
+const MaxHoles = 4
 
 // End returns the wall time at which the segment ends.
 func (m Manifest) End() time.Time { return m.Start.Add(m.Duration) }
@@ -80,6 +85,7 @@ const (
 	SealedCodec     Sealed = "codec"     // codec or parameter sets changed
 	SealedEpoch     Sealed = "epoch"     // media clock or wall clock stepped, or the source reconnected
 	SealedStop      Sealed = "stop"      // recording ended in order
+	SealedSilence   Sealed = "silence"   // nothing arrived for too long
 	SealedRecovered Sealed = "recovered" // cut to its last whole fragment after a crash
 	SealedError     Sealed = "error"     // the spool could not go on writing this file
 )
