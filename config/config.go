@@ -18,6 +18,7 @@ import (
 	"skein/edge/spool"
 	"skein/gateway"
 	"skein/recorder"
+	"skein/recorder/evidence"
 	"skein/recorder/index"
 	"skein/recorder/store"
 )
@@ -39,7 +40,9 @@ type Config struct {
 	Archive recorder.Config `yaml:"archive,omitempty"`
 	Store   store.Config    `yaml:"store,omitempty"`
 	Index   index.Config    `yaml:"index,omitempty"`
-	Link    Link            `yaml:"link,omitempty"`
+	// Evidence is how the archive's checkpoints are written and where they are copied to.
+	Evidence evidence.Config `yaml:"evidence,omitempty"`
+	Link     Link            `yaml:"link,omitempty"`
 	// Recorder is where an edge ships to and a gateway reads from, when the recorder is another process.
 	Recorder Recorder `yaml:"recorder,omitempty"`
 	// Inventory names another file that holds units, cameras, terminals and sensors. They may stand here instead.
@@ -114,6 +117,7 @@ func (c *Config) withDefaults() {
 	def(&c.Spool.Dir, c.DataDir+"/spool")
 	c.Pull = c.Pull.WithDefaults()
 	c.Spool = c.Spool.WithDefaults()
+	c.Evidence = c.Evidence.WithDefaults()
 	c.Access = c.Access.WithDefaults()
 	c.WebRTC = c.WebRTC.WithDefaults()
 	c.RTSP = c.RTSP.WithDefaults()
@@ -156,7 +160,7 @@ func (c *Config) check() []error {
 	}
 	for _, check := range []func() error{
 		c.WebRTC.Validate, c.RTSP.Validate, c.Access.Validate, c.Pull.Validate, c.Spool.Validate,
-		c.Archive.Validate, c.Store.Validate, c.Index.Validate, c.District().Check,
+		c.Archive.Validate, c.Store.Validate, c.Index.Validate, c.Evidence.Validate, c.District().Check,
 	} {
 		errs = append(errs, split(check())...)
 	}

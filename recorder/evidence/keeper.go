@@ -44,7 +44,7 @@ type Keeper struct {
 func (k *Keeper) Run(ctx context.Context) error {
 	every, log := k.Every, k.Log
 	if every <= 0 {
-		every = 5 * time.Minute
+		every = DefaultInterval
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -68,13 +68,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 // A checkpoint that was stored but could not be copied is returned beside the error.
 func (k *Keeper) Write(ctx context.Context) (Checkpoint, error) {
 	if k.last == nil {
-		list, err := Checkpoints(ctx, k.Docs)
+		last, err := newestCheckpoint(ctx, k.Docs)
 		if err != nil {
 			return Checkpoint{}, err
 		}
-		if len(list) > 0 {
-			k.last = &list[len(list)-1]
-		}
+		k.last = last
 	}
 	heads, err := k.heads(ctx)
 	if err != nil {
