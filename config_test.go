@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestConfigCheck proves that every bad file of config/testdata gives one clear line with its place and exit code 1, and
-// that the example is good.
+// TestConfigCheck proves that every bad file of config/testdata gives one clear line with its place and exit code 1,
+// and that the example is good.
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
 	bin := skeinBinary(t)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestDemo proves the promise of `make demo`: within 60 s the login works, a wall of 16 tiles moves in Chromium, and the
-// last minute plays there, as MP4 and as HLS. It is not parallel: it wants the whole machine.
+// TestDemo proves the promise of `make demo`: within 60 s the login works, a wall of 16 tiles moves in Chromium, and
+// the last minute plays there, as MP4 and as HLS. It is not parallel: it wants the whole machine.
 func TestDemo(t *testing.T) {
 	nodejs := tool(t, "node")
 	chromium := tool(t, "chromium")
@@ -23,9 +23,9 @@ func TestDemo(t *testing.T) {
 	if _, err := os.Stat("gateway/web/dist/index.html"); err != nil {
 		t.Fatalf("the console is not built, run make web: %v", err)
 	}
-	dir, listen := t.TempDir(), freePort(t)
+	dir, listen, bin := t.TempDir(), freePort(t), skeinBinary(t)
 	began := time.Now()
-	p := launch(t, "demo", skeinBinary(t), "demo", "--data", filepath.Join(dir, "data"), "--listen", listen,
+	p := launch(t, "demo", bin, "demo", "--data", filepath.Join(dir, "data"), "--listen", listen,
 		"--webrtc", freePort(t), "--rtsp", freePort(t), "--sim", freePort(t))
 	var password string
 	poll(t, "console and password", 60*time.Second, func() error {
