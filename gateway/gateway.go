@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"skein/config/district"
+	"skein/edge"
 	"skein/edge/link"
 	"skein/edge/media"
 	"skein/edge/rtsp"
@@ -39,7 +40,8 @@ type Config struct {
 
 // Local is an edge in the same process.
 type Local interface {
-	// Open returns the live stream of a camera's profile; release tells that this user is done.
+	// Open returns the live stream of a camera's profile; release tells that this user is done. For a camera or profile it
+	// does not have the error wraps edge.ErrUnknownCamera.
 	Open(ctx context.Context, camera string, p media.Profile) (s *stream.Stream, release func(), err error)
 	// Has reports whether the camera belongs to this edge.
 	Has(camera string) bool
@@ -115,7 +117,9 @@ func (g *Gateway) build() (err error) {
 	g.api, err = api.New(api.Options{
 		Access: g.access, Inventory: g.deps.Inventory, Health: g, Archive: g.archive(), Ingest: g.deps.Ingest,
 		Whep: whep.Handler(g.relay, g.viewer, g.log), Link: g.hub, Web: web.Handler(),
-		Gatherer: g.deps.Metrics, Ready: g.deps.Ready, Version: g.deps.Version, Logger: g.log,
+		Snapshots: g.snapshots(), LiveSessions: http.HandlerFunc(g.liveSessions),
+		LoggedOut: func(key string) { g.relay.EndViewer(key) },
+		Gatherer:  g.deps.Metrics, Ready: g.deps.Ready, Version: g.deps.Version, Logger: g.log,
 	})
 	return err
 }
@@ -165,7 +169,10 @@ func (g *Gateway) Open(ctx context.Context, camera string, p media.Profile) (*st
 	if g.deps.Local != nil && g.deps.Local.Has(camera) {
 		s, release, err := g.deps.Local.Open(ctx, camera, p)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w: %w", relay.ErrUnknownCamera, err)
+			if errors.Is(err, edge.ErrUnknownCamera) {
+				err = fmt.Errorf("%w: %w", relay.ErrUnknownCamera, err)
+			}
+			return nil, nil, err
 		}
 		return s, release, nil
 	}
@@ -185,16 +192,4 @@ func (g *Gateway) Cameras() []status.Camera {
 func nodeOf(r *http.Request) (string, bool) {
 	p, ok := access.FromContext(r.Context())
 	return p.Name, ok && p.May(access.NodeLink)
-}
-
-// viewer tells the relay who asks, and what that principal may see.
-func (g *Gateway) viewer(r *http.Request) relay.Viewer {
-	p, ok := access.FromContext(r.Context())
-	if !ok {
-		return relay.Viewer{}
-	}
-	return relay.Viewer{
-		Name: p.Name, Key: p.Key(),
-		Allow: func(camera string) bool { return g.api.May(p, access.WatchLive, camera) },
-	}
 }

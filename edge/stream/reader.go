@@ -86,7 +86,10 @@ func (r *Reader) drop(u *media.AccessUnit, why DropReason) {
 func (r *Reader) TryNext() (*media.AccessUnit, bool) {
 	if len(r.past) > 0 {
 		u := r.past[0]
-		r.past = r.past[1:]
+		r.past[0], r.past = nil, r.past[1:] // this reader's own copy: what is delivered can be collected
+		if len(r.past) == 0 {
+			r.past = nil
+		}
 		r.last, r.gate = u.Seq, false
 		return u, true
 	}

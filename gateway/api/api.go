@@ -31,9 +31,17 @@ type Options struct {
 	Inventory Inventory
 	Health    Health
 	Whep      http.Handler // /v1/whep/ and /v1/walls; scope of walls is checked by the viewer, see Server.Watch
-	Archive   http.Handler // GET /v1/coverage, /v1/clips/ and /v1/storage: the recorder, or a proxy to one
-	Ingest    http.Handler // PUT /v1/ingest/segments/{camera}/{start}
-	Link      http.Handler // GET /v1/link
+	Whip      http.Handler // /v1/whip/
+	Snapshots http.Handler // GET /v1/snapshots/{camera}.jpg
+	// LiveSessions is GET /v1/live/sessions: who sees what how well. It checks the scope itself, by Server.May.
+	LiveSessions http.Handler
+	// LoggedOut, if not nil, is told of a login that ended, by its Principal.Key.
+	LoggedOut func(key string)
+	// Archive is the recorder, or a proxy to one: /v1/coverage, /v1/clips/, /v1/thumbnails/, /v1/storage, /v1/locks and
+	// /v1/evidence/key.
+	Archive http.Handler
+	Ingest  http.Handler // PUT /v1/ingest/segments/{camera}/{start}
+	Link    http.Handler // GET /v1/link
 	// Web serves the console: the login page and its static files, all public. A path it does not know it must answer
 	// with 404; without a credential that becomes 401.
 	Web      http.Handler
@@ -54,6 +62,7 @@ type Server struct {
 	spec    []byte
 	handler http.Handler
 	repeats *repeats
+	locks   lockBook // nil: no archive
 
 	mu    sync.Mutex // guards the field below
 	scope *scope     // of the inventory last seen
@@ -76,6 +85,7 @@ func New(o Options) (*Server, error) {
 	s.registerInventory()
 	s.registerHealth()
 	s.registerRetrievals()
+	s.registerLocks()
 	s.mountRaw()
 	var err error
 	if s.spec, err = s.document(); err != nil {

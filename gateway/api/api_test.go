@@ -144,6 +144,7 @@ func newGateway(t testing.TB, edit func(*gateway, *api.Options)) *gateway {
 				w.WriteHeader(http.StatusCreated)
 			}
 		}),
+		Whip: g.part("whip", nil), Snapshots: g.part("snapshots", nil), LiveSessions: g.part("sessions", nil),
 		Archive: g.part("archive", archive), Ingest: g.part("ingest", nil), Link: g.part("link", nil),
 		Web: g.part("web", func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/" && r.URL.Path != "/assets/app.js" {
@@ -260,7 +261,8 @@ func TestDefaultDeny(t *testing.T) {
 		if !ok {
 			path = r
 		}
-		paths[strings.NewReplacer("{camera}", "cam0", "{session}", "s", "{clip...}", "cam0.mp4", "{start}", "1", "{id}", "x").
+		paths[strings.NewReplacer("{camera}", "cam0", "{session}", "s", "{clip...}", "cam0.mp4", "{start}", "1", "{id}", "x",
+			"{file}", "cam0.jpg").
 			Replace(path)] = true
 	}
 	for _, p := range []string{
@@ -318,6 +320,11 @@ func TestRolesAndRoutes(t *testing.T) {
 		{"GET /v1/coverage?camera=cam0&" + span, "admin officer investigator operator"},
 		{"GET /v1/clips/cam0.mp4?" + span, "admin officer investigator operator"},
 		{"GET /v1/storage", "admin officer operator auditor"},
+		{"GET /v1/snapshots/cam0.jpg", "admin officer investigator operator"},
+		{"POST /v1/whip/cam0", "admin operator"},
+		{"DELETE /v1/whip/cam0/s", "admin operator"},
+		{"POST /v1/whep/cam0/s/stats", "admin officer investigator operator"},
+		{"GET /v1/live/sessions", "admin operator"},
 		{"GET /v1/link", "node"},
 		{"PUT /v1/ingest/segments/cam0/1", "node"},
 		{"GET /debug/pprof/cmdline", "admin"},

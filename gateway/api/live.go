@@ -20,7 +20,7 @@ func (s *Server) live(h http.Handler) http.Handler {
 			problem.Write(w, r, http.StatusNotFound, "no such camera")
 			return
 		}
-		if r.Method != http.MethodPost {
+		if r.Method != http.MethodPost || r.PathValue("session") != "" {
 			next.ServeHTTP(w, r)
 			return
 		}

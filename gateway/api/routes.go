@@ -35,10 +35,21 @@ func (s *Server) raw() []route {
 		{post, "/v1/walls", s.guarded(access.WatchLive, s.o.Whep), doc("wall", "Watch a wall of cameras")},
 		{"", "/v1/walls", s.guarded(access.WatchLive, s.o.Whep), nil},
 		{"", "/v1/walls/{session}", s.guarded(access.WatchLive, s.o.Whep), nil},
+		{post, "/v1/whep/{camera}/{session}/stats", s.live(s.o.Whep), nil},
+		{post, "/v1/whip/{camera}", s.push(s.o.Whip),
+			doc("whip", "Publish as a camera whose URL is push: WHIP, SDP offer in, answer out", "profile")},
+		{"", "/v1/whip/{camera}", s.push(s.o.Whip), nil},
+		{"", "/v1/whip/{camera}/{session}", s.push(s.o.Whip), nil},
+		{get, "/v1/snapshots/{file}", access.Require(access.WatchLive, http.HandlerFunc(s.snapshot)), nil},
+		{get, "/v1/live/sessions", s.guarded(access.Metrics, s.o.LiveSessions),
+			doc("live-sessions", "Who sees what how well")},
 
 		{get, "/v1/coverage", s.guarded(access.Replay, http.HandlerFunc(s.coverage)),
 			doc("coverage", "What is recorded", "from", "to", "camera", "unit", "grid", "near", "radius")},
 		{get, "/v1/clips/{clip...}", s.guarded(access.Replay, http.HandlerFunc(s.clip)), nil},
+		{get, "/v1/thumbnails/{thumbnail}", s.guarded(access.Replay, http.HandlerFunc(s.thumbnail)), nil},
+		{get, "/v1/evidence/key", s.guarded(access.SeeInventory, s.o.Archive),
+			doc("evidence-key", "Public key that the archive's checkpoints are signed with")},
 		{get, "/v1/storage", s.guarded(access.SeeHealth, s.o.Archive), doc("storage", "The archive's stores")},
 
 		{get, "/v1/link", s.guarded(access.NodeLink, s.o.Link), doc("link", "Control link of a node: WebSocket")},
@@ -60,22 +71,26 @@ func (s *Server) raw() []route {
 	return rs
 }
 
-// clipDocs describes the two forms of /v1/clips/, which the router sees as one.
+// clipDocs describes the two forms of /v1/clips/, which the router sees as one, and the thumbnails, whose pattern no
+// router can hold.
 func clipDocs() []route {
-	var rs []route
+	rs := []route{{method: http.MethodGet, path: "/v1/thumbnails/{camera}.jpg",
+		doc: doc("thumbnail", "A small picture of recorded footage", "at", "retrieval")}}
 	for _, kind := range []string{"mp4", "m3u8"} {
 		op := doc("clip-"+kind, "The exact range of a camera's footage as "+kind, "from", "to", "retrieval")
 		rs = append(rs, route{method: http.MethodGet, path: "/v1/clips/{camera}." + kind, doc: op})
 	}
-	return rs
+	return append(rs, snapshotDoc())
 }
 
 // Routes lists the patterns of all routes but the console's, for tests and for people.
 func (s *Server) Routes() []string {
 	var out []string
 	for path, item := range s.huma.OpenAPI().Paths {
-		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post} {
-			if op != nil && !strings.HasPrefix(path, "/v1/clips/") {
+		for method, op := range map[string]*huma.Operation{
+			"GET": item.Get, "POST": item.Post, "DELETE": item.Delete,
+		} {
+			if op != nil && !isFile(path) {
 				out = append(out, method+" "+path)
 			}
 		}
@@ -85,6 +100,11 @@ func (s *Server) Routes() []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// isFile reports whether a documented path ends in the name of a file, which the router sees as a whole.
+func isFile(path string) bool {
+	return strings.HasPrefix(path, "/v1/clips/") || strings.HasPrefix(path, "/v1/snapshots/")
 }
 
 func (s *Server) mountRaw() {

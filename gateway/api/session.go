@@ -109,6 +109,9 @@ func (s *Server) logout(ctx context.Context, _ *struct{}) (*logoutOutput, error)
 	if err := s.o.Access.Logout(p, c.addr); err != nil {
 		s.log.Warn("session not ended on disk; a restart may bring it back", "err", err)
 	}
+	if s.o.LoggedOut != nil && p.Kind == access.User {
+		s.o.LoggedOut(p.Key())
+	}
 	return &logoutOutput{Cookie: *access.SessionCookie("", time.Time{}, c.tls)}, nil
 }
 
