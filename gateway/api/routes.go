@@ -47,9 +47,6 @@ func (s *Server) raw() []route {
 		{get, "/v1/coverage", s.guarded(access.Replay, http.HandlerFunc(s.coverage)),
 			doc("coverage", "What is recorded", "from", "to", "camera", "unit", "grid", "near", "radius")},
 		{get, "/v1/clips/{clip...}", s.guarded(access.Replay, http.HandlerFunc(s.clip)), nil},
-		{get, "/v1/thumbnails/{thumbnail}", s.guarded(access.Replay, http.HandlerFunc(s.thumbnail)), nil},
-		{get, "/v1/evidence/key", s.guarded(access.SeeInventory, s.o.Archive),
-			doc("evidence-key", "Public key that the archive's checkpoints are signed with")},
 		{get, "/v1/storage", s.guarded(access.SeeHealth, s.o.Archive), doc("storage", "The archive's stores")},
 
 		{get, "/v1/link", s.guarded(access.NodeLink, s.o.Link), doc("link", "Control link of a node: WebSocket")},
@@ -71,11 +68,9 @@ func (s *Server) raw() []route {
 	return rs
 }
 
-// clipDocs describes the two forms of /v1/clips/, which the router sees as one, and the thumbnails, whose pattern no
-// router can hold.
+// clipDocs describes routes whose pattern no router can hold: the forms of /v1/clips/, and the snapshots.
 func clipDocs() []route {
-	rs := []route{{method: http.MethodGet, path: "/v1/thumbnails/{camera}.jpg",
-		doc: doc("thumbnail", "A small picture of recorded footage", "at", "retrieval")}}
+	var rs []route
 	for _, kind := range []string{"mp4", "m3u8"} {
 		op := doc("clip-"+kind, "The exact range of a camera's footage as "+kind, "from", "to", "retrieval")
 		rs = append(rs, route{method: http.MethodGet, path: "/v1/clips/{camera}." + kind, doc: op})
@@ -88,7 +83,7 @@ func (s *Server) Routes() []string {
 	var out []string
 	for path, item := range s.huma.OpenAPI().Paths {
 		for method, op := range map[string]*huma.Operation{
-			"GET": item.Get, "POST": item.Post, "DELETE": item.Delete,
+			"GET": item.Get, "POST": item.Post,
 		} {
 			if op != nil && !isFile(path) {
 				out = append(out, method+" "+path)
