@@ -56,8 +56,11 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 	r.role, err = recorder.New(cfg, recorder.Deps{
 		Store: st, Index: ix, Authorize: nodeTokens(p.cfg), Retain: keeper, Ready: r.ready, Free: freeSpace(p.cfg),
 		Remove: keeper.Remove, Log: log, Registry: p.reg,
+		Docs: st,
 		Clips: clip.NewHandler(clip.Config{
-			Records: ix, Log: log,
+			Records: ix, Log: log, Gaps: func(camera string, within segment.Range) []segment.GapDoc {
+				return r.role.Gaps(camera, within)
+			},
 			Objects: clip.OpenFunc(func(ctx context.Context, shard, key string) (clip.Object, error) {
 				return st.Open(ctx, shard, key)
 			}),

@@ -21,7 +21,12 @@ type camera struct {
 
 	commitMu sync.Mutex // held while committing or changing manifests; guards the fields below
 	chain    chain
-	gone     map[uint64]bool // segments dropped or set aside by this process
+	gone     map[uint64]bool // segments dropped or set aside
+
+	footageEnd time.Time               // where the sealed footage ends, lost or not
+	lost       map[uint64]*lostSegment // given up, and the archive may not know
+	gaps       map[int64]*gapFile      // by From, unix ms
+	openGap    int64                   // key in gaps of the one that goes on, 0: none
 
 	mu        sync.Mutex // guards the fields below
 	recording bool
@@ -30,10 +35,11 @@ type camera struct {
 	closed    []*segmentFile
 	dirDirty  bool // the folder has entries that are not durable yet
 	lastWrite time.Time
-	detail    string // why it is not recording
-	fresh     bool   // this process has not recorded the camera yet
-	head      uint64 // chain.seq
-	headDone  bool   // the head has its receipt: its manifest stays only for the chain
+	detail    string    // why it is not recording
+	fresh     bool      // this process has not recorded the camera yet
+	since     time.Time // when this process began to record
+	head      uint64    // chain.seq
+	headDone  bool      // the head has its receipt: its manifest stays only for the chain
 
 	// set by recovery
 	endBefore time.Time // where the footage of earlier processes ends
@@ -159,6 +165,9 @@ func (c *camera) start() bool {
 		return false
 	}
 	c.recording = true
+	if c.since.IsZero() {
+		c.since = time.Now()
+	}
 	return true
 }
 

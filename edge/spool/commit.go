@@ -29,6 +29,7 @@ func (s *Spool) commitLoop(ctx context.Context) {
 		}
 		s.makeRoom()
 		s.commit()
+		s.tellGaps(time.Now())
 	}
 }
 
@@ -217,5 +218,7 @@ func (s *Spool) writeSealed(c *camera, m *segment.Manifest, path string, cause s
 		return fmt.Errorf("seal segment %d: %w", m.Seq, err)
 	}
 	c.chain.advance(*m)
+	c.footageEnd = later(c.footageEnd, m.End())
+	s.forgetLost(c)
 	return nil
 }

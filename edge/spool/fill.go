@@ -145,6 +145,9 @@ func (s *Spool) drop(e entry, cause segment.Cause) error {
 		return err
 	}
 	s.typeGap(c, m, cause)
+	if err := s.lose(c, m, cause); err != nil {
+		s.log.Error("footage is dropped without a record of it", "camera", c.id, "seq", e.seq, "err", err)
+	}
 	s.release(c, e.seq, e.bytes)
 	return nil
 }
@@ -207,6 +210,12 @@ func (s *Spool) setAsideSegment(e entry, why error) {
 	}
 	if err := s.setAside(c, c.path(e.seq, mediaSuffix), why); err != nil {
 		s.log.Error("broken segment stays where it is", "err", fmt.Errorf("camera %s: %w", c.id, err))
+		return
+	}
+	if err == nil {
+		if err := s.lose(c, m, segment.CauseStoreRefused); err != nil {
+			s.log.Error("footage is lost without a record of it", "camera", c.id, "seq", e.seq, "err", err)
+		}
 	}
 }
 

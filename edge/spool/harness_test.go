@@ -143,6 +143,41 @@ type archive struct {
 	tries int
 	fail  func(m segment.Manifest, try int) error
 	spoil func(r *segment.Receipt)
+	gaps  map[int64]segment.GapDoc // by From, unix ms
+	words int                      // gap documents received
+}
+
+// ShipGap implements GapShipper.
+func (a *archive) ShipGap(_ context.Context, d segment.GapDoc) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tries++
+	if a.fail != nil {
+		if err := a.fail(segment.Manifest{}, a.tries); err != nil {
+			return err
+		}
+	}
+	if err := d.Validate(); err != nil {
+		a.t.Error(err)
+	}
+	if a.gaps == nil {
+		a.gaps = map[int64]segment.GapDoc{}
+	}
+	a.gaps[d.From.UnixMilli()] = d
+	a.words++
+	return nil
+}
+
+// told returns the gap documents by From.
+func (a *archive) told() []segment.GapDoc {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []segment.GapDoc
+	for _, d := range a.gaps {
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(x, y segment.GapDoc) int { return x.From.Compare(y.From) })
+	return out
 }
 
 func newArchive(t testing.TB) *archive { return &archive{t: t, dir: t.TempDir()} }

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -30,6 +31,7 @@ const (
 	deadPeer    = 30 * time.Second // unacknowledged data for so long ends a connection
 	slowestLink = 64 << 10         // bytes per second below which an unpaced attempt is given up
 	skipFor     = 15 * time.Second // a recorder that failed is asked last for so long
+	gapTimeout  = 30 * time.Second
 )
 
 // HTTPShipper ships to recorders over HTTP:
@@ -223,6 +225,57 @@ func readReceipt(resp *http.Response, base string) (segment.Receipt, error) {
 		return r, &RefusedError{Status: resp.StatusCode, Detail: detail}
 	}
 	return r, fmt.Errorf("recorder %s answers %d: %s", redact(base), resp.StatusCode, detail)
+}
+
+// ShipGap implements GapShipper: PUT {URL}/v1/ingest/gaps/{camera}/{from in unix ms} with the document as JSON.
+func (h *HTTPShipper) ShipGap(ctx context.Context, d segment.GapDoc) error {
+	h.once.Do(h.init)
+	data, err := json.Marshal(d)
+	if err != nil {
+		return &RefusedError{Detail: err.Error()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, gapTimeout)
+	defer cancel()
+	errs := []error{}
+	for _, u := range h.order() {
+		err := h.putGap(ctx, u, d, data)
+		if err == nil || isRefused(err) || ctx.Err() != nil {
+			return err
+		}
+		h.note(u, true)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (h *HTTPShipper) putGap(ctx context.Context, base string, d segment.GapDoc, data []byte) error {
+	target := strings.TrimRight(base, "/") + "/v1/ingest/gaps/" + url.PathEscape(d.Camera) + "/" +
+		strconv.FormatInt(d.From.UnixMilli(), 10)
+	q, err := http.NewRequestWithContext(ctx, http.MethodPut, target, bytes.NewReader(data))
+	if err != nil {
+		return fmt.Errorf("recorder's address %s: %w", redact(base), errors.Unwrap(err))
+	}
+	q.Header.Set("Content-Type", "application/json")
+	if h.Token != "" {
+		q.Header.Set("Authorization", "Bearer "+h.Token)
+	}
+	resp, err := h.client.Do(q)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // without the address, which may hold a password
+		}
+		return fmt.Errorf("ship a gap to %s: %w", redact(base), err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxReceipt)) // so that the connection is used again
+	switch {
+	case resp.StatusCode < 300:
+		return nil
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusBadRequest:
+		return &RefusedError{Status: resp.StatusCode, Detail: http.StatusText(resp.StatusCode)}
+	}
+	return fmt.Errorf("recorder %s answers %d to a gap", redact(base), resp.StatusCode)
 }
 
 // redact returns an address without its password.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,6 +59,7 @@ type folder struct {
 	manifests map[uint64]segment.Manifest
 	media     map[uint64]int64
 	receipts  map[uint64]bool
+	lost      map[uint64]*lostSegment
 	parts     []part
 }
 
@@ -73,10 +73,10 @@ func (s *Spool) recoverCamera(c *camera) error {
 	if err := s.pair(c, f); err != nil {
 		return err
 	}
-	if len(f.manifests) > 0 {
-		head := f.manifests[slices.Max(slices.Collect(maps.Keys(f.manifests)))]
-		c.chain.advance(head)
+	if err := s.recoverLost(c, f); err != nil {
+		return err
 	}
+	s.recoverHead(c, f)
 	slices.SortFunc(f.parts, func(a, b part) int { return cmp.Compare(a.number, b.number) })
 	for _, p := range f.parts {
 		m, ok, err := s.recoverPart(c, f, p)
@@ -93,13 +93,87 @@ func (s *Spool) recoverCamera(c *camera) error {
 			return err
 		}
 	}
-	c.endBefore = c.chain.end
+	c.endBefore = c.footageEnd
 	return s.enlist(c, f)
+}
+
+// recoverLost takes back segments whose media a crash saved from being dropped.
+func (s *Spool) recoverLost(c *camera, f *folder) error {
+	c.gone = map[uint64]bool{}
+	for seq, l := range f.lost {
+		if size, ok := f.media[seq]; ok && size == l.m.Bytes {
+			delete(f.lost, seq)
+			f.manifests[seq] = l.m
+			if err := s.fs.rename(filepath.Join(c.dir, l.name()), c.path(seq, manifestSuffix)); err != nil {
+				return err
+			}
+			continue
+		}
+		c.gone[seq] = true
+	}
+	c.lost = f.lost
+	if len(f.lost) > 0 {
+		wake(s.gapsWake)
+	}
+	return nil
+}
+
+// recoverHead finds the end of the camera's chain. Where its last segments were lost, the gap before what comes next
+// begins with them.
+func (s *Spool) recoverHead(c *camera, f *folder) {
+	var head uint64
+	for seq, m := range f.manifests {
+		head = max(head, seq)
+		c.footageEnd = later(c.footageEnd, m.End())
+	}
+	for seq, l := range f.lost {
+		head = max(head, seq)
+		c.footageEnd = later(c.footageEnd, l.m.End())
+	}
+	if m, ok := f.manifests[head]; ok {
+		c.chain.advance(m)
+		return
+	}
+	if f.lost[head] == nil {
+		return
+	}
+	c.chain.advance(f.lost[head].m)
+	for seq := head; f.lost[seq] != nil; seq-- {
+		l := f.lost[seq]
+		c.chain.end, c.chain.lost = l.m.Start, l.cause
+		if l.m.Gap != nil {
+			c.chain.end = l.m.Gap.From
+		}
+	}
+}
+
+// recoverGap takes a gap document of the process before. One that went on ended, as far as is known, with that process.
+func (s *Spool) recoverGap(c *camera, path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	d, err := parseGapFile(c.id, data)
+	if err != nil || filepath.Base(path) != gapName(d.From) {
+		return s.setAside(c, path, errors.Join(err, errors.New("it is no gap document of this camera")))
+	}
+	if !d.Due.IsZero() {
+		d.To, d.Due = later(d.To, s.aliveThen), time.Time{}
+		d.Noted = later(d.Noted, d.To)
+	}
+	if c.gaps == nil {
+		c.gaps = map[int64]*gapFile{}
+	}
+	c.gaps[d.From.UnixMilli()] = &gapFile{doc: d}
+	wake(s.gapsWake)
+	return nil
 }
 
 // readFolder lists the camera's folder, removes what a crash left half written and sets aside what is unreadable.
 func (s *Spool) readFolder(c *camera) (*folder, error) {
-	f := &folder{manifests: map[uint64]segment.Manifest{}, media: map[uint64]int64{}, receipts: map[uint64]bool{}}
+	f := &folder{manifests: map[uint64]segment.Manifest{}, media: map[uint64]int64{}, receipts: map[uint64]bool{},
+		lost: map[uint64]*lostSegment{},
+	}
 	list, err := os.ReadDir(c.dir)
 	if err != nil {
 		return nil, err
@@ -144,6 +218,15 @@ func (s *Spool) readOther(c *camera, f *folder, name string, size int64) error {
 	switch {
 	case strings.HasSuffix(name, tmpSuffix):
 		return s.fs.remove(path)
+	case strings.HasSuffix(name, lostSuffix):
+		seq, cause, ok := parseLost(name)
+		m, err := readManifest(c.id, path)
+		if !ok || err != nil || m.Seq != seq {
+			return s.setAside(c, path, errors.Join(err, errors.New("it is no record of a lost segment")))
+		}
+		f.lost[seq] = &lostSegment{m: m, cause: cause}
+	case strings.HasSuffix(name, gapSuffix):
+		return s.recoverGap(c, path)
 	case strings.HasSuffix(name, badSuffix):
 		s.bad.Add(1)
 		s.used.Add(size)

@@ -72,8 +72,33 @@ func (s *Spool) salvage(c *camera, path string, p part, how salvage) (m segment.
 		Camera: c.id, Profile: string(media.Main), Epoch: p.epoch, Start: p.start, Clock: p.clock,
 		Duration: x.Duration(), Bytes: n, Codecs: codecs(x), Frames: x.Frames(), Sealed: how.why,
 	}
+	m.Holes = holes(x)
 	h.Sum(m.SHA256[:0])
 	return m, true, s.writeSealed(c, &m, path, p.cause)
+}
+
+// leastHole is the shortest silence that a segment's muxer takes for one.
+const leastHole = time.Second
+
+// holes finds the silences inside a segment by its decode times.
+func holes(x *fmp4.Index) []segment.Gap {
+	var list []segment.Gap
+	track, end := max(0, x.Video()), int64(-1)
+	for _, f := range x.Fragments {
+		for _, r := range f.Runs {
+			if r.Track != track {
+				continue
+			}
+			if end >= 0 && fmp4.Duration(r.DTS-end, x.Tracks[track].TimeScale) >= leastHole {
+				list = appendHole(list, x.Time(track, end), x.Time(track, r.DTS))
+			}
+			end = r.DTS
+			for _, s := range r.Samples {
+				end += int64(s.Duration)
+			}
+		}
+	}
+	return list
 }
 
 // What a power cut may leave in a file beyond its last commit: whole pages that were allotted, but never written.

@@ -211,8 +211,21 @@ func (f *segmentFile) manifest(camera string) segment.Manifest {
 		Duration: f.info.Duration, Bytes: f.written.Load(), Codecs: f.info.Codecs, Frames: f.info.Frames,
 		Sealed: f.sealed,
 	}
+	for _, h := range f.info.Holes {
+		m.Holes = appendHole(m.Holes, h.From, h.To)
+	}
 	f.hash.Sum(m.SHA256[:0])
 	return m
+}
+
+// appendHole adds a silence inside a segment. The session went on, so what did not come was held up or lost on its way.
+func appendHole(list []segment.Gap, from, to time.Time) []segment.Gap {
+	r := segment.Range{From: from.UTC().Round(time.Millisecond), To: to.UTC().Round(time.Millisecond)}
+	if n := len(list); n == segment.MaxHoles {
+		list[n-1].To = r.To
+		return list
+	}
+	return append(list, segment.Gap{Range: r, Cause: segment.CauseNetwork})
 }
 
 // startsWithKey reports whether a segment may begin with u.

@@ -26,6 +26,7 @@ type Snapshot struct {
 	ETA           time.Duration `json:"eta_ns"` // until the backlog is shipped at the present rate, -1: never
 	Dropped       uint64        `json:"dropped"`
 	SetAside      int64         `json:"set_aside"` // corrupted files somebody should look at
+	Gaps          int           `json:"gaps"`      // gaps the archive does not know of yet
 	LastShipped   time.Time     `json:"last_shipped,omitzero"`
 	LastShipError string        `json:"last_ship_error,omitempty"`
 }
@@ -36,6 +37,7 @@ func (s *Spool) Snapshot() Snapshot {
 	out := Snapshot{
 		Level: s.Level(), Bytes: s.used.Load(), MaxBytes: s.cfg.MaxBytes, Free: s.free.Load(), Backlog: n,
 		BacklogBytes: bytes, OldestAge: s.oldestAge(), Dropped: s.m.dropped.load(), SetAside: s.bad.Load(),
+		Gaps: s.gapsWaiting(),
 	}
 	s.shipped.fill(&out)
 	return out

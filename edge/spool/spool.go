@@ -47,7 +47,8 @@ type Spool struct {
 	gate  *gate
 	kept  keptList
 
-	kicked chan struct{} // capacity 1: commit and make room now
+	kicked   chan struct{} // capacity 1: commit and make room now
+	gapsWake chan struct{} // capacity 1: there are gaps to tell the archive of
 
 	used atomic.Int64 // bytes of the spool's files
 	bad  atomic.Int64 // files set aside
@@ -82,7 +83,8 @@ func open(cfg Config, deps Deps, disk fsys) (s *Spool, err error) {
 	}
 	s = &Spool{
 		cfg: cfg, deps: deps, log: deps.Log, fs: disk, queue: newQueue(), kicked: make(chan struct{}, 1),
-		gate: newGate(cfg.Ship.RetryMin, cfg.Ship.RetryMax), opened: time.Now(), cameras: map[string]*camera{},
+		gapsWake: make(chan struct{}, 1),
+		gate:     newGate(cfg.Ship.RetryMin, cfg.Ship.RetryMax), opened: time.Now(), cameras: map[string]*camera{},
 		ended: make(chan struct{}),
 	}
 	if s.lock, err = lockDir(cfg.Dir); err != nil {
@@ -114,6 +116,9 @@ func (s *Spool) Run(ctx context.Context) error {
 	if s.deps.Shipper != nil {
 		lanes.Go(func() { s.freshLane(ctx) })
 		lanes.Go(func() { s.backlogLane(ctx) })
+		if shipper, ok := s.deps.Shipper.(GapShipper); ok {
+			lanes.Go(func() { s.gapLane(ctx, shipper) })
+		}
 	}
 	<-ctx.Done()
 	s.awaitRecords()
