@@ -295,9 +295,10 @@ func (r *faultRig) settle() {
 		if err != nil || len(open) > 0 {
 			return fmt.Errorf("%d segments are open, %w", len(open), err)
 		}
-		n, err := r.metric("skein_spool_backlog_segments")
-		if err != nil || n > 0 {
-			return fmt.Errorf("%v segments wait, %w", n, err)
+		for _, name := range []string{"skein_spool_backlog_segments", "skein_spool_gaps_waiting"} {
+			if n, err := r.metric(name); err != nil || n > 0 {
+				return fmt.Errorf("%s: %v, %w", name, n, err)
+			}
 		}
 		return nil
 	})
