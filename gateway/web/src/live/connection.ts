@@ -17,6 +17,8 @@ export interface ConnectionEvents {
   up(): void;
   /** The picture of slot i; called once per slot, before `up`. */
   track(slot: number, track: MediaStreamTrack): void;
+  /** The sound, where `audio` was asked for; called once, before `up`. */
+  sound?(track: MediaStreamTrack): void;
   /** The end, called once, never after `close`. */
   down(why: Down): void;
   /** A message of the data channel. */
@@ -29,6 +31,8 @@ export interface ConnectionOptions {
   url: string;
   slots: number;
   channel?: string;
+  /** Also negotiate one receive-only audio section. */
+  audio?: boolean;
   createPeer?: () => RTCPeerConnection;
   send?: (path: string, o: RequestOptions) => Promise<Response>;
   codecs?: () => Codec[];
@@ -109,6 +113,7 @@ export class Connection {
       graceMs: 1500,
       restartMs: 4000,
       openMs: 10_000,
+      audio: false,
       ...o,
     };
   }
@@ -133,10 +138,13 @@ export class Connection {
       order.set(transceiver, i);
       if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs as RTCRtpCodec[]);
     }
+    const sound = this.o.audio ? pc.addTransceiver("audio", { direction: "recvonly" }) : undefined;
     if (this.o.channel !== undefined) this.openChannel(pc, this.o.channel);
     pc.addEventListener("track", (e) => {
       const slot = order.get(e.transceiver);
-      if (slot !== undefined && !this.ended) this.on.track(slot, e.track);
+      if (this.ended) return;
+      if (slot !== undefined) this.on.track(slot, e.track);
+      else if (sound && e.transceiver === sound) this.on.sound?.(e.track);
     });
     pc.addEventListener("connectionstatechange", () => this.changed());
     await pc.setLocalDescription(await pc.createOffer());

@@ -2,7 +2,8 @@
  * Pictures without a gateway, for `npm run mock` only: the build drops this file's body otherwise. One hidden video (or
  * a drawn scene) feeds a canvas per slot.
  */
-import { type LiveTransport, type SlotRequest, type SlotStats, SlotTable } from "./transport";
+import { Tours } from "./tour";
+import { type LiveTransport, SoundBox, type SlotRequest, type SlotStats, SlotTable } from "./transport";
 
 interface Drawing {
   camera: string;
@@ -21,7 +22,14 @@ export class FakeTransport implements LiveTransport {
     this.film.play().catch(() => undefined);
   }
 
+  private readonly sounds = new SoundBox();
+  private readonly tours = new Tours(this.table, (slot, r) => this.put(slot, r));
+
   show(slot: number, r: SlotRequest): void {
+    if (!this.tours.show(slot, r)) this.put(slot, r);
+  }
+
+  private put(slot: number, r: SlotRequest): void {
     const old = this.drawings.get(slot);
     const profile = r.profile === "main" ? "main" : "sub";
     if (old?.camera === r.camera) {
@@ -67,6 +75,7 @@ export class FakeTransport implements LiveTransport {
   }
 
   hide(slot: number): void {
+    this.tours.end(slot);
     this.stop(slot);
     this.table.clear(slot);
   }
@@ -82,6 +91,25 @@ export class FakeTransport implements LiveTransport {
 
   async stats(): Promise<SlotStats> {
     return { codec: "H264", width: 640, height: 360, fps: 12, kbps: 480, dropped: 0, lost: 0, roundTripMs: 3 };
+  }
+
+  listen(slot: number | undefined): void {
+    this.sounds.set({ slot, stream: null });
+  }
+  readonly sound = this.sounds.get;
+  readonly subscribeSound = this.sounds.subscribe;
+  async soundStats() {
+    return { packets: Math.round(Date.now() / 20), level: Math.random() / 3 };
+  }
+  async replay(): Promise<boolean> {
+    return false;
+  }
+  live(): void {}
+  tourPause(slot: number, paused: boolean): void {
+    this.tours.pause(slot, paused);
+  }
+  tourNext(slot: number): void {
+    this.tours.next(slot);
   }
 
   close(): void {

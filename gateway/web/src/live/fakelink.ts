@@ -53,6 +53,7 @@ export class FakeLink {
       this.tracks.push(track);
       this.on.track(i, track as unknown as MediaStreamTrack);
     }
+    if (this.o.audio) this.on.sound?.(new FakeTrack(`${this.o.url}#sound`) as unknown as MediaStreamTrack);
     this.on.up();
     this.on.ready?.();
   }

@@ -1,4 +1,5 @@
-import type { SlotStats } from "./transport";
+import type { SlotFigures } from "../wall/protocol";
+import type { SlotStats, SoundStats } from "./transport";
 
 /** Turns successive getStats reports into the figures of one video, by its track or, if alone, any inbound video. */
 export class StatsReader {
@@ -40,4 +41,34 @@ export function undecodable(report: RTCStatsReport): boolean {
     if ((s.packetsReceived ?? 0) > 50 && (s.framesDecoded ?? 0) === 0) return true;
   }
   return false;
+}
+
+/** Totals of each slot's video for the gateway, by the slots' tracks; slots nothing is known of are left out. */
+export function slotFigures(report: RTCStatsReport, tracks: ReadonlyMap<number, string>): SlotFigures[] {
+  const byTrack = new Map<string, RTCInboundRtpStreamStats>();
+  for (const s of report.values())
+    if (s.type === "inbound-rtp" && s.kind === "video") byTrack.set(s.trackIdentifier, s);
+  const out: SlotFigures[] = [];
+  for (const [slot, track] of tracks) {
+    const s = byTrack.get(track);
+    if (!s) continue;
+    out.push({
+      slot,
+      decoded: s.framesDecoded ?? 0,
+      dropped: s.framesDropped ?? 0,
+      frozen: s.freezeCount ?? 0,
+      freeze_ms: Math.round((s.totalFreezesDuration ?? 0) * 1000),
+      jitter_ms: Math.round((s.jitter ?? 0) * 1000),
+    });
+  }
+  return out.sort((a, b) => a.slot - b.slot);
+}
+
+/** The sound that arrives on a connection with one audio section. */
+export function soundFigures(report: RTCStatsReport): SoundStats | undefined {
+  for (const s of report.values()) {
+    if (s.type === "inbound-rtp" && s.kind === "audio")
+      return { packets: s.packetsReceived ?? 0, level: s.audioLevel ?? 0 };
+  }
+  return undefined;
 }

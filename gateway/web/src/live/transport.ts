@@ -9,6 +9,43 @@ export interface SlotRequest {
   height: number;
   /** Codec names of the camera's profiles, as the camera list has them, to avoid asking for the undecodable. */
   codecs?: Partial<Record<ProfileName, string>>;
+  /** The slot runs these cameras in turn; `camera` is then the first of them. */
+  tour?: TourRequest;
+}
+
+/** One camera of a tour, with what the list knows of it. */
+export interface TourStop {
+  camera: string;
+  codecs?: Partial<Record<ProfileName, string>>;
+  /** The list says there is nothing to see: a tour run by the page passes it by. */
+  dead?: boolean;
+}
+
+export interface TourRequest {
+  stops: readonly TourStop[];
+  dwellS: number;
+}
+
+/** Where a tour is. */
+export interface TourView {
+  /** Place of the camera shown, from 0. */
+  index: number;
+  total: number;
+  dwellS: number;
+  paused: boolean;
+  /** When the present camera came, epoch ms. */
+  since: number;
+  /** The camera just passed by because it has no picture; gone after a moment. */
+  skipped?: string;
+}
+
+/** A slot that shows the past. As long as this is there, no picture of the slot may be called live. */
+export interface ReplayView {
+  backS: number;
+  /** Epoch ms at which the gateway began to send it; absent while asked for (the picture is still the live one). */
+  since?: number;
+  /** How far behind now the pictures are by the gateway's word, ms. */
+  behindMs?: number;
 }
 
 /**
@@ -40,6 +77,21 @@ export interface SlotView {
   /** Grows whenever the picture that follows belongs to another camera or connection: older frames no longer count. */
   epoch: number;
   report?: ServerReport;
+  tour?: TourView;
+  replay?: ReplayView;
+}
+
+/** The one slot whose sound is heard, if any, and the sound once it is there. */
+export interface SoundView {
+  slot?: number;
+  stream: MediaStream | null;
+}
+
+/** Figures of the sound that arrives. */
+export interface SoundStats {
+  packets: number;
+  /** Loudness of the newest sound, 0 to 1. */
+  level: number;
 }
 
 export interface SlotStats {
@@ -66,6 +118,16 @@ export interface LiveTransport {
   view(slot: number): SlotView;
   subscribe(slot: number, listener: () => void): () => void;
   stats(slot: number): Promise<SlotStats | undefined>;
+  /** Makes the sound of one slot heard, and of no other; undefined for silence. A slot that changes camera falls silent. */
+  listen(slot: number | undefined): void;
+  sound(): SoundView;
+  subscribeSound(listener: () => void): () => void;
+  soundStats(): Promise<SoundStats | undefined>;
+  /** Shows the last `backS` seconds in the slot. False: this transport cannot, play a clip instead. */
+  replay(slot: number, backS: number): Promise<boolean>;
+  live(slot: number): void;
+  tourPause(slot: number, paused: boolean): void;
+  tourNext(slot: number): void;
   close(): void;
 }
 
@@ -99,4 +161,23 @@ export class SlotTable {
     this.listeners.set(slot, set.add(listener));
     return () => set.delete(listener);
   }
+}
+
+/** What is heard and who listens for changes of it. */
+export class SoundBox {
+  private view: SoundView = { stream: null };
+  private readonly listeners = new Set<() => void>();
+
+  readonly get = (): SoundView => this.view;
+
+  set(next: SoundView): void {
+    if (next.slot === this.view.slot && next.stream === this.view.stream) return;
+    this.view = next;
+    for (const listener of this.listeners) listener();
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
 }

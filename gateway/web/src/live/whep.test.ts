@@ -131,3 +131,51 @@ describe("one WHEP session per tile", () => {
     expect(links.every((l) => l.closed || l === links[1])).toBe(true);
   });
 });
+
+describe("sound, tours and replays without a wall", () => {
+  it("brings sound by a session that has it, and takes it away again", () => {
+    const { t, links } = transport();
+    t.show(0, show("a"));
+    links[0]?.up();
+    expect(links[0]?.o.audio).toBe(false);
+    t.listen(0);
+    expect(links[1]?.o.audio).toBe(true);
+    expect(t.sound()).toEqual({ slot: 0, stream: null });
+    links[1]?.up();
+    links[1]?.tracks[0]?.unmute();
+    expect(t.sound().stream).not.toBeNull();
+    t.listen(undefined);
+    expect(t.sound()).toEqual({ slot: undefined, stream: null });
+    expect(links[2]?.o.audio).toBe(false);
+  });
+
+  it("falls silent when the tile changes camera", () => {
+    const { t } = transport();
+    t.show(0, show("a"));
+    t.listen(0);
+    t.show(0, show("b"));
+    expect(t.sound().slot).toBeUndefined();
+  });
+
+  it("runs a tour in the page", () => {
+    const { t, last, links } = transport();
+    t.show(0, {
+      ...show("a"),
+      tour: { stops: [{ camera: "a" }, { camera: "b", dead: true }, { camera: "c" }], dwellS: 5 },
+    });
+    last().up();
+    vi.advanceTimersByTime(5001);
+    expect(t.view(0)).toMatchObject({ camera: "c", tour: { index: 2, skipped: "b" } });
+    expect(links.map((l) => l.o.url)).toEqual(["/v1/whep/a?profile=sub", "/v1/whep/c?profile=sub"]);
+    t.hide(0);
+    vi.advanceTimersByTime(60_000);
+    expect(links).toHaveLength(2);
+    expect(t.view(0).tour).toBeUndefined();
+  });
+
+  it("leaves replays to clips", async () => {
+    const { t } = transport();
+    t.show(0, show("a"));
+    await expect(t.replay()).resolves.toBe(false);
+  });
+});

@@ -2,8 +2,16 @@ import type { ProfileName } from "../api/types";
 import { Backoff } from "../lib/backoff";
 import { canH265, choose, receivable } from "./codecs";
 import { Connection, type ConnectionEvents, type ConnectionOptions, type Down } from "./connection";
-import { StatsReader, undecodable } from "./stats";
-import { type LiveTransport, type SlotRequest, type SlotStats, SlotTable } from "./transport";
+import { StatsReader, soundFigures, undecodable } from "./stats";
+import { Tours } from "./tour";
+import {
+  type LiveTransport,
+  SoundBox,
+  type SlotRequest,
+  type SlotStats,
+  SlotTable,
+  type SoundStats,
+} from "./transport";
 
 export interface WhepOptions {
   /** Makes a connection; tests give a fake. */
@@ -21,6 +29,7 @@ interface Attempt {
   profile: ProfileName;
   fallback?: string;
   track?: MediaStreamTrack;
+  sound?: MediaStreamTrack;
 }
 
 const refusedMs = 20_000;
@@ -41,11 +50,14 @@ class Player {
   private reader = new StatsReader();
   /** The main profile proved undecodable or refused here: stay on sub, and say why. */
   private mainFails: string | undefined;
+  private hearing = false;
 
   constructor(
     private readonly slot: number,
     private readonly table: SlotTable,
     private readonly o: Required<WhepOptions>,
+    /** The sound of the connection in use, or that there is none. */
+    private readonly heard: (track: MediaStreamTrack | undefined) => void,
   ) {
     this.backoff = new Backoff(500, 15_000, o.random);
   }
@@ -85,9 +97,21 @@ class Player {
     this.start();
   }
 
+  /** With or without sound: a new session takes over once it has its picture. */
+  hear(on: boolean): void {
+    if (this.hearing === on) return;
+    this.hearing = on;
+    if (this.wanted) this.start();
+  }
+
   async stats(): Promise<SlotStats | undefined> {
     const report = await this.current?.link.stats();
     return report && this.reader.read(report);
+  }
+
+  async soundStats(): Promise<SoundStats | undefined> {
+    const report = await this.current?.link.stats();
+    return report && soundFigures(report);
   }
 
   private drop(): void {
@@ -109,8 +133,11 @@ class Player {
     clearTimeout(this.retry);
     const attempt: Attempt = { ...this.target(r), link: undefined as unknown as Link };
     attempt.link = this.o.connect(
-      { url: `/v1/whep/${encodeURIComponent(r.camera)}?profile=${attempt.profile}`, slots: 1 },
+      { url: `/v1/whep/${encodeURIComponent(r.camera)}?profile=${attempt.profile}`, slots: 1, audio: this.hearing },
       {
+        sound: (track) => {
+          attempt.sound = track;
+        },
         track: (_, track) => {
           attempt.track = track;
         },
@@ -155,6 +182,7 @@ class Player {
       retryAt: undefined,
       stream: new MediaStream([track]),
     });
+    if (this.hearing) this.heard(attempt.sound);
   }
 
   /** Some time after the connection: packets without a decoded frame mean a codec this browser cannot show. */
@@ -204,6 +232,8 @@ export class WhepTransport implements LiveTransport {
   readonly kind = "whep";
   private readonly table = new SlotTable();
   private readonly players = new Map<number, Player>();
+  private readonly sounds = new SoundBox();
+  private readonly tours = new Tours(this.table, (slot, r) => this.put(slot, r));
   private readonly o: Required<WhepOptions>;
 
   constructor(o: WhepOptions = {}) {
@@ -217,15 +247,22 @@ export class WhepTransport implements LiveTransport {
   }
 
   show(slot: number, r: SlotRequest): void {
+    if (!this.tours.show(slot, r)) this.put(slot, r);
+  }
+
+  private put(slot: number, r: SlotRequest): void {
     let player = this.players.get(slot);
     if (!player) {
-      player = new Player(slot, this.table, this.o);
+      player = new Player(slot, this.table, this.o, (track) => this.heard(slot, track));
       this.players.set(slot, player);
     }
+    if (this.table.get(slot).camera !== r.camera) this.silence(slot);
     player.show(r);
   }
 
   hide(slot: number): void {
+    this.silence(slot);
+    this.tours.end(slot);
     this.players.get(slot)?.hide();
     this.players.delete(slot);
   }
@@ -242,7 +279,47 @@ export class WhepTransport implements LiveTransport {
     return this.players.get(slot)?.stats();
   }
 
+  listen(slot: number | undefined): void {
+    const old = this.sounds.get().slot;
+    if (old === slot || (slot !== undefined && !this.players.has(slot))) return;
+    this.sounds.set({ slot, stream: null });
+    if (old !== undefined) this.players.get(old)?.hear(false);
+    if (slot !== undefined) this.players.get(slot)?.hear(true);
+  }
+
+  private heard(slot: number, track: MediaStreamTrack | undefined): void {
+    if (this.sounds.get().slot === slot) this.sounds.set({ slot, stream: track ? new MediaStream([track]) : null });
+  }
+
+  private silence(slot: number): void {
+    if (this.sounds.get().slot === slot) this.listen(undefined);
+  }
+
+  readonly sound = this.sounds.get;
+  readonly subscribeSound = this.sounds.subscribe;
+
+  async soundStats(): Promise<SoundStats | undefined> {
+    const { slot } = this.sounds.get();
+    return slot === undefined ? undefined : this.players.get(slot)?.soundStats();
+  }
+
+  /** A single session has no way back in time: the archive's clip has to do. */
+  async replay(): Promise<boolean> {
+    return false;
+  }
+
+  live(): void {}
+
+  tourPause(slot: number, paused: boolean): void {
+    this.tours.pause(slot, paused);
+  }
+
+  tourNext(slot: number): void {
+    this.tours.next(slot);
+  }
+
   close(): void {
+    this.tours.close();
     for (const slot of [...this.players.keys()]) this.hide(slot);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The messages of the data channel "wall" (ordered, one JSON object each). Page to gateway: show, hide. Gateway to
- * page: state. A slot is the index of its video section in the offer, from 0.
+ * The messages of the data channel "wall" (ordered, one JSON object each). A slot is the index of its video section in
+ * the offer, from 0. Either side ignores messages and fields it does not know; a gateway may answer them with an error.
  */
 import type { ProfileName, State } from "../api/types";
 
@@ -22,7 +22,66 @@ export interface Hide {
   slot: number;
 }
 
-export type Command = Show | Hide;
+/** The sound of that slot's camera goes into the wall's one audio section; -1 for none. */
+export interface Listen {
+  type: "listen";
+  slot: number;
+}
+
+/** The slot runs the cameras in turn until it is shown something else or hidden. */
+export interface Tour {
+  type: "tour";
+  slot: number;
+  cameras: string[];
+  dwell_s: number;
+  profile: ProfileName | "auto";
+  width: number;
+  height: number;
+}
+
+export interface TourPause {
+  type: "tour_pause";
+  slot: number;
+  paused: boolean;
+}
+
+export interface TourNext {
+  type: "tour_next";
+  slot: number;
+}
+
+/** The slot goes back so many seconds and plays on from there. */
+export interface Replay {
+  type: "replay";
+  slot: number;
+  back_s: number;
+}
+
+export interface Live {
+  type: "live";
+  slot: number;
+}
+
+/** How the pictures of one slot fared in this browser. Totals since the slot's section was negotiated. */
+export interface SlotFigures {
+  slot: number;
+  decoded: number;
+  dropped: number;
+  /** Freezes, and their length in all. */
+  frozen: number;
+  freeze_ms: number;
+  jitter_ms: number;
+}
+
+export interface Stats {
+  type: "stats";
+  slots: SlotFigures[];
+}
+
+export type Command = Show | Hide | Listen | Tour | TourPause | TourNext | Replay | Live | Stats;
+
+/** The gateway refuses longer messages. */
+export const longest = 4096;
 
 /**
  * How a slot is. Sent at every change and then about once a second while the slot shows something. From the first
@@ -38,6 +97,21 @@ export interface SlotState {
   age_ms?: number;
   fps?: number;
   kbps?: number;
+  /** The tour passed this camera by: it has no picture. */
+  skipped?: boolean;
+  /** The tour stands still. */
+  paused?: boolean;
+  /** The pictures are of the past, by so many ms where known. */
+  replay?: boolean;
+  behind_ms?: number;
+}
+
+/** The gateway did not understand, or could not do, what it was told. */
+export interface Refusal {
+  type: "error";
+  slot?: number;
+  reason?: string;
+  detail?: string;
 }
 
 const states = new Set<string>([
@@ -59,27 +133,53 @@ export function encode(c: Command): string {
 const figure = (v: unknown) => (typeof v === "number" && Number.isFinite(v) ? v : undefined);
 const text = (v: unknown) => (typeof v === "string" && v !== "" ? v : undefined);
 
-/** Reads a message of the gateway; undefined for anything that is no state of a slot below `slots`. */
-export function decode(data: string, slots: number): SlotState | undefined {
-  let m: Record<string, unknown>;
+const flag = (v: unknown) => (v === true ? true : undefined);
+
+function record(data: string): Record<string, unknown> | undefined {
   try {
-    m = JSON.parse(data) as Record<string, unknown>;
+    const m: unknown = JSON.parse(data);
+    return typeof m === "object" && m !== null ? (m as Record<string, unknown>) : undefined;
   } catch {
     return undefined;
   }
-  if (typeof m !== "object" || m === null || m.type !== "state") return undefined;
+}
+
+/** Reads an error of the gateway; undefined for anything else. */
+export function refusal(data: string): Refusal | undefined {
+  const m = record(data);
+  if (m?.type !== "error") return undefined;
+  const slot = typeof m.slot === "number" && Number.isInteger(m.slot) ? m.slot : undefined;
+  return { type: "error", slot, reason: text(m.reason), detail: text(m.detail) };
+}
+
+/** Reads a message of the gateway; undefined for anything that is no state of a slot below `slots`. */
+export function decode(data: string, slots: number): SlotState | undefined {
+  const m = record(data);
+  if (m?.type !== "state") return undefined;
   const { slot, camera, state } = m;
   if (typeof slot !== "number" || !Number.isInteger(slot) || slot < 0 || slot >= slots) return undefined;
-  if (typeof state !== "string" || !states.has(state)) return undefined;
+  if (typeof state !== "string" || !(states.has(state) || state === "replay")) return undefined;
+  const behind = figure(m.behind_ms) ?? figure(m.replay_ms);
   return {
     type: "state",
     slot,
     camera: text(camera) ?? "",
     profile: m.profile === "main" || m.profile === "sub" ? m.profile : undefined,
-    state: state as State,
+    state: state === "replay" ? "live" : (state as State),
     reason: text(m.reason),
     age_ms: figure(m.age_ms),
     fps: figure(m.fps),
     kbps: figure(m.kbps),
+    skipped: flag(m.skipped),
+    paused: typeof m.paused === "boolean" ? m.paused : undefined,
+    replay: flag(m.replay === true || state === "replay" || (behind ?? 0) > 0),
+    behind_ms: behind,
   };
+}
+
+/** The figures of slots in as many messages as their length needs. */
+export function statsMessages(slots: readonly SlotFigures[]): Stats[] {
+  const out: Stats[] = [];
+  for (let i = 0; i < slots.length; i += 24) out.push({ type: "stats", slots: slots.slice(i, i + 24) });
+  return out;
 }

@@ -1,9 +1,29 @@
 import { Backoff } from "../lib/backoff";
 import { canH265, choose, receivable } from "../live/codecs";
 import { Connection, type ConnectionEvents, type ConnectionOptions, type Down } from "../live/connection";
-import { StatsReader } from "../live/stats";
-import { type LiveTransport, type SlotRequest, type SlotStats, SlotTable } from "../live/transport";
-import { channelLabel, decode, encode, type Show, type SlotState, wallPath } from "./protocol";
+import { StatsReader, slotFigures, soundFigures } from "../live/stats";
+import { sameStops } from "../live/tour";
+import {
+  type LiveTransport,
+  SoundBox,
+  type SlotRequest,
+  type SlotStats,
+  SlotTable,
+  type SoundStats,
+} from "../live/transport";
+import {
+  type Command,
+  channelLabel,
+  decode,
+  encode,
+  refusal,
+  type Show,
+  type SlotState,
+  statsMessages,
+  wallPath,
+} from "./protocol";
+import { Replays } from "./replays";
+import { WallTours } from "./tours";
 
 type Link = Pick<Connection, "open" | "close" | "stats" | "tell">;
 
@@ -19,10 +39,11 @@ export interface WallOptions {
 
 const steadyMs = 10_000;
 const refusedMs = 10_000;
-
+const statsMs = 5000;
 /**
- * A wall: one PeerConnection with a fixed pool of receive-only slots. What a slot shows is a message, without
- * renegotiation. The wanted slots are kept here, so a broken connection is made again (with back-off) and restored.
+ * A wall: one PeerConnection with a fixed pool of receive-only slots and one for sound. What a slot shows is a message,
+ * without renegotiation. The wanted slots are kept here, so a broken connection is made again (with back-off) and
+ * restored; a replay is not, the slot is live again then.
  */
 export class WallSession implements LiveTransport {
   readonly kind = "wall";
@@ -39,6 +60,17 @@ export class WallSession implements LiveTransport {
   private closed = false;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private steady: ReturnType<typeof setTimeout> | undefined;
+  private posting: ReturnType<typeof setInterval> | undefined;
+  private readonly sounds = new SoundBox();
+  private soundStream: MediaStream | null = null;
+  private readonly replays = new Replays(this.table, (c) => this.send(c));
+  private readonly tours = new WallTours({
+    table: this.table,
+    wanted: this.wanted,
+    send: (c) => this.send(c),
+    show: (slot, r) => this.put(slot, r),
+    change: (slot, camera) => this.change(slot, camera),
+  });
 
   constructor(o: WallOptions) {
     this.o = {
@@ -56,24 +88,44 @@ export class WallSession implements LiveTransport {
     if (this.closed || slot < 0 || slot >= this.o.slots) return;
     const old = this.wanted.get(slot);
     this.wanted.set(slot, r);
-    const other = old?.camera !== r.camera;
+    const other = old?.camera !== r.camera || !sameStops(old.tour, r.tour);
     if (other) {
-      const phase = this.table.get(slot).phase === "waiting" ? "waiting" : "connecting";
-      const change = { camera: r.camera, phase, report: undefined, reason: undefined, profile: undefined } as const;
-      this.table.patch(slot, { ...change, stream: this.streams.get(slot) ?? null }, true);
+      this.leave(slot);
+      const { dwellS = 0, stops = [] } = r.tour ?? {};
+      const tour = r.tour && { index: 0, total: stops.length, dwellS, paused: false, since: Date.now() };
+      this.change(slot, r.camera);
+      this.table.patch(slot, { tour });
     }
     if (other || old === undefined || key(old) !== key(r)) this.tell(slot, r);
   }
 
+  /** The slot waits for the pictures of another camera. */
+  private change(slot: number, camera: string): void {
+    this.silence(slot);
+    const phase = this.table.get(slot).phase === "waiting" ? "waiting" : "connecting";
+    const change = { camera, phase, report: undefined, reason: undefined, profile: undefined } as const;
+    this.table.patch(slot, { ...change, stream: this.streams.get(slot) ?? null }, true);
+  }
+
+  /** Ends what belonged to the slot's former camera. */
+  private leave(slot: number): void {
+    this.replays.drop(slot);
+    this.silence(slot);
+    this.tours.end(slot);
+    this.table.patch(slot, { tour: undefined, replay: undefined });
+  }
+
   hide(slot: number): void {
-    if (!this.wanted.delete(slot)) return;
-    if (this.isOpen) this.link?.tell(encode({ type: "hide", slot }));
+    if (!this.wanted.has(slot)) return;
+    this.leave(slot);
+    this.wanted.delete(slot);
+    this.send({ type: "hide", slot });
     this.table.clear(slot);
   }
 
   nudge(slot: number): void {
     const r = this.wanted.get(slot);
-    if (r) this.tell(slot, r);
+    if (r && !this.table.get(slot).replay) this.tell(slot, r);
   }
 
   readonly view = (slot: number) => this.table.get(slot);
@@ -91,11 +143,50 @@ export class WallSession implements LiveTransport {
     return report && track ? reader.read(report, track) : undefined;
   }
 
+  listen(slot: number | undefined): void {
+    if (slot === this.sounds.get().slot || (slot !== undefined && !this.wanted.has(slot))) return;
+    this.sounds.set({ slot, stream: slot === undefined ? null : this.soundStream });
+    this.send({ type: "listen", slot: slot ?? -1 });
+  }
+
+  private silence(slot: number): void {
+    if (this.sounds.get().slot === slot) this.listen(undefined);
+  }
+
+  readonly sound = this.sounds.get;
+
+  readonly subscribeSound = this.sounds.subscribe;
+
+  async soundStats(): Promise<SoundStats | undefined> {
+    const report = await this.link?.stats();
+    return report && soundFigures(report);
+  }
+
+  async replay(slot: number, backS: number): Promise<boolean> {
+    if (!this.isOpen || !this.wanted.has(slot)) return false;
+    this.silence(slot); // live sound under an old picture would deceive
+    return this.replays.ask(slot, backS);
+  }
+
+  live(slot: number): void {
+    this.replays.live(slot);
+  }
+
+  tourPause(slot: number, paused: boolean): void {
+    this.tours.pause(slot, paused);
+  }
+
+  tourNext(slot: number): void {
+    this.tours.next(slot);
+  }
+
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    clearTimeout(this.retry);
-    clearTimeout(this.steady);
+    for (const timer of [this.retry, this.steady]) clearTimeout(timer);
+    clearInterval(this.posting);
+    for (const slot of [...this.wanted.keys()]) this.leave(slot);
+    this.tours.close();
     this.link?.close();
     this.link = undefined;
     for (const slot of this.wanted.keys()) this.table.clear(slot);
@@ -105,8 +196,9 @@ export class WallSession implements LiveTransport {
   private open(): void {
     this.isOpen = false;
     this.link = this.o.connect(
-      { url: wallPath, slots: this.o.slots, channel: channelLabel },
+      { url: wallPath, slots: this.o.slots, channel: channelLabel, audio: true },
       {
+        sound: (track) => this.soundCame(track),
         track: (slot, track) => this.track(slot, track),
         up: () => {
           this.everUp = true;
@@ -128,6 +220,12 @@ export class WallSession implements LiveTransport {
     if (this.wanted.has(slot)) this.table.patch(slot, { stream }, true);
   }
 
+  private soundCame(track: MediaStreamTrack): void {
+    this.soundStream = new MediaStream([track]);
+    const { slot } = this.sounds.get();
+    if (slot !== undefined) this.sounds.set({ slot, stream: this.soundStream });
+  }
+
   /** The channel is open: say everything that is wanted, also after a reconnection. */
   private ready(): void {
     this.isOpen = true;
@@ -135,13 +233,39 @@ export class WallSession implements LiveTransport {
       this.table.patch(slot, { phase: "connecting", reason: undefined, detail: undefined, retryAt: undefined });
       this.tell(slot, r);
     }
+    const { slot } = this.sounds.get();
+    if (slot !== undefined) this.send({ type: "listen", slot });
+    clearInterval(this.posting);
+    this.posting = setInterval(() => void this.post(), statsMs);
+  }
+
+  /** Tells the gateway how its pictures fare here. */
+  private async post(): Promise<void> {
+    const { link } = this;
+    const tracks = new Map<number, string>();
+    for (const slot of this.wanted.keys()) {
+      const id = this.streams.get(slot)?.getVideoTracks()[0]?.id;
+      if (id) tracks.set(slot, id);
+    }
+    const report = tracks.size > 0 ? await link?.stats() : undefined;
+    if (!report || link !== this.link) return;
+    for (const m of statsMessages(slotFigures(report, tracks))) this.send(m);
+  }
+
+  private send(c: Command): void {
+    if (this.isOpen) this.link?.tell(encode(c));
   }
 
   private tell(slot: number, r: SlotRequest): void {
     if (!this.isOpen) return;
+    if (r.tour) this.tours.tell(slot, r);
+    else this.put(slot, r);
+  }
+
+  private put(slot: number, r: SlotRequest): void {
     const { camera, width, height } = r;
     const { profile, fallback } = this.profile(r);
-    this.link?.tell(encode({ type: "show", slot, camera, profile, width, height }));
+    this.send({ type: "show", slot, camera, profile, width, height });
     this.table.patch(slot, { fallback });
   }
 
@@ -154,12 +278,17 @@ export class WallSession implements LiveTransport {
   private message(data: string): void {
     const m = decode(data, this.o.slots);
     const r = m && this.wanted.get(m.slot);
-    // A state of the camera the slot showed before the newest command is old news.
-    if (!m || !r || m.camera !== r.camera) return;
-    this.state(m);
+    if (m && r) {
+      // A state of the camera the slot showed before the newest command is old news.
+      if (r.tour ? this.tours.state(m, r) : m.camera === r.camera) this.state(m);
+      return;
+    }
+    const no = m ? undefined : refusal(data);
+    if (no && !this.replays.refused(no)) this.tours.refused(); // done by a clip, or by the page
   }
 
   private state(m: SlotState): void {
+    this.replays.state(m);
     const moving = m.state === "live" || m.state === "delayed";
     const old = this.table.get(m.slot);
     this.table.patch(
@@ -187,6 +316,7 @@ export class WallSession implements LiveTransport {
     this.link = undefined;
     this.isOpen = false;
     clearTimeout(this.steady);
+    clearInterval(this.posting);
     if (this.closed) return;
     if (!this.everUp && this.hopeless(why)) {
       this.close();
@@ -194,12 +324,17 @@ export class WallSession implements LiveTransport {
       return;
     }
     this.streams.clear();
+    this.soundStream = null;
+    this.sounds.set({ slot: this.sounds.get().slot, stream: null });
+    this.replays.reset();
+    this.tours.reset();
     const wait = why.refused ? refusedMs : this.backoff.next();
     this.retry = setTimeout(() => this.open(), wait);
     for (const slot of this.wanted.keys()) {
       const { reason, detail } = why;
       // The stream stays in the view: its last picture is shown dimmed and stamped, not as a black hole.
-      this.table.patch(slot, { phase: "waiting", reason, detail, retryAt: Date.now() + wait, report: undefined });
+      const none = { report: undefined, replay: undefined };
+      this.table.patch(slot, { phase: "waiting", reason, detail, retryAt: Date.now() + wait, ...none });
     }
   }
 }
@@ -207,4 +342,5 @@ export class WallSession implements LiveTransport {
 /** The gateway writes codes with dashes; texts are looked up with underscores. */
 const reasonKey = (code: string | undefined) => code?.replaceAll("-", "_");
 
-const key = (r: SlotRequest) => `${r.profile} ${r.width}x${r.height} ${r.codecs?.main ?? ""} ${r.codecs?.sub ?? ""}`;
+const key = (r: SlotRequest) =>
+  `${r.profile} ${r.width}x${r.height} ${r.codecs?.main ?? ""} ${r.codecs?.sub ?? ""} ${r.tour?.dwellS ?? ""}`;
