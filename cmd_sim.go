@@ -23,6 +23,7 @@ type simCommand struct {
 	UDP      bool   `help:"Let readers ask for RTP over UDP."`
 	User     string `help:"Ask for digest authentication with this user."`
 	Password string `help:"Password of the user." env:"SKEIN_SIM_PASSWORD"`
+	Stamp    bool   `help:"Let the pictures' marks tell when they were sent instead of when they were taken."`
 	Verbose  bool   `help:"Log every connection."`
 }
 
@@ -33,7 +34,7 @@ func (c simCommand) Run(ctx context.Context) error {
 		level = slog.LevelInfo
 	}
 	cfg := sim.Config{
-		Listen: c.Listen, UDP: c.UDP, User: c.User, Password: c.Password,
+		Listen: c.Listen, UDP: c.UDP, User: c.User, Password: c.Password, StampSending: c.Stamp,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}
 	codec := map[string]media.Codec{"h264": media.H264, "h265": media.H265}[c.Codec]

@@ -33,11 +33,11 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.skein, "skein", "bin/skein", "the binary to measure")
-	flag.StringVar(&o.only, "only", "ingest,viewers,clips,demo", "which measurements, comma-separated")
+	flag.StringVar(&o.only, "only", "ingest,viewers,joins,cold,loss,wall,clips,demo", "which measurements, comma-separated")
 	flag.DurationVar(&o.duration, "duration", 20*time.Second, "length of each measurement")
 	flag.IntVar(&o.cameras, "cameras", 16, "simulated cameras")
 	flag.IntVar(&o.bitrate, "bitrate", 4_000_000, "bits per second of each camera")
-	flag.StringVar(&o.viewers, "viewers", "16,64", "WHEP viewers, comma-separated")
+	flag.StringVar(&o.viewers, "viewers", "16,64,128,256", "WHEP viewers, comma-separated")
 	flag.StringVar(&o.whep, "whep", "", "measure a peer instead: its WHEP URL, %s for the camera (cam0, cam1, ...)")
 	flag.IntVar(&o.pid, "pid", 0, "process of the peer, for its CPU and memory")
 	flag.StringVar(&o.token, "token", "", "bearer token for the peer")
@@ -64,7 +64,8 @@ func run(ctx context.Context, o options) error {
 		name string
 		f    func(context.Context, options, *table) error
 	}{
-		{"ingest", benchIngest}, {"viewers", benchViewers}, {"clips", benchClips}, {"demo", benchDemo},
+		{"ingest", benchIngest}, {"viewers", benchViewers}, {"joins", benchJoins}, {"cold", benchCold},
+		{"loss", benchLoss}, {"wall", benchWall}, {"clips", benchClips}, {"demo", benchDemo},
 	} {
 		if !slices.Contains(wanted, step.name) {
 			continue

@@ -10,149 +10,224 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/interceptor"
 	"github.com/pion/rtp"
-	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
-
-	"skein/bench/sim"
-	"skein/edge/media"
 )
 
-// viewer is a real WHEP viewer: it decrypts and depacketises what it receives and reads the frame number and the
-// capture time that simulated cameras put into every picture.
+// viewer is a real WHEP viewer: it decrypts what it receives, puts it in order, asks again for what is missing, and
+// reads the frame number and the time that simulated cameras put into every picture.
 type viewer struct {
-	pc    *webrtc.PeerConnection
-	token string
+	pc     *webrtc.PeerConnection
+	client *http.Client
+	token  string
+	offer  string
 
-	mu      sync.Mutex // guards the fields below
-	asked   time.Time
-	first   time.Duration // from the offer to the first whole picture, 0: none yet
-	frames  int
-	missing uint64
-	last    uint64
-	packets int
-	delays  []time.Duration
-	counted bool
+	mu    sync.Mutex // guards the fields below
+	steps steps
+	came  chan struct{} // closed with the first whole key frame
+	seen  tally
+	last  uint64 // frame number
+	paces bool   // count is on
 }
 
-// watch opens url; the API is shared by all viewers.
-func watch(ctx context.Context, api *webrtc.API, url, token string) (*viewer, error) {
+// steps are the moments of a viewer's beginning; zero until they come.
+type steps struct{ asked, answered, ice, connected, packet, picture time.Time }
+
+// tally is what a viewer counted.
+type tally struct {
+	packets, frames int
+	missing         uint64 // frame numbers that never came
+	lost            int    // packets that were not there when the next one came, repaired or not
+	delays          []time.Duration
+}
+
+// prepare makes a viewer with its offer; join connects it. The API and the client are shared by all viewers.
+func prepare(api *webrtc.API, client *http.Client, token string) (*viewer, error) {
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return nil, err
 	}
-	v := &viewer{pc: pc, token: token, asked: time.Now()}
+	v := &viewer{pc: pc, client: client, token: token, came: make(chan struct{})}
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.read(track) })
-	if err := v.negotiate(ctx, url); err != nil {
+	pc.OnICEConnectionStateChange(func(s webrtc.ICEConnectionState) {
+		if s == webrtc.ICEConnectionStateConnected {
+			v.note(&v.steps.ice)
+		}
+	})
+	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			v.note(&v.steps.connected)
+		}
+	})
+	if v.offer, err = offerOf(pc); err != nil {
 		return nil, errors.Join(err, pc.Close())
 	}
 	return v, nil
 }
 
-func (v *viewer) negotiate(ctx context.Context, url string) error {
-	_, err := v.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo,
+// watch prepares a viewer and connects it.
+func watch(ctx context.Context, api *webrtc.API, client *http.Client, url, token string) (*viewer, error) {
+	v, err := prepare(api, client, token)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.join(ctx, url); err != nil {
+		return nil, errors.Join(err, v.pc.Close())
+	}
+	return v, nil
+}
+
+func (v *viewer) note(at *time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if at.IsZero() {
+		*at = time.Now()
+	}
+}
+
+// offerOf returns an offer to receive one video, with all candidates.
+func offerOf(pc *webrtc.PeerConnection) (string, error) {
+	_, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo,
 		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
 	if err != nil {
-		return err
+		return "", err
 	}
-	offer, err := v.pc.CreateOffer(nil)
+	offer, err := pc.CreateOffer(nil)
 	if err != nil {
-		return err
+		return "", err
 	}
-	gathered := webrtc.GatheringCompletePromise(v.pc)
-	if err := v.pc.SetLocalDescription(offer); err != nil {
-		return err
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		return "", err
 	}
 	<-gathered
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(v.pc.LocalDescription().SDP)))
+	return pc.LocalDescription().SDP, nil
+}
+
+// join sends the offer and applies the answer.
+func (v *viewer) join(ctx context.Context, url string) error {
+	v.note(&v.steps.asked)
+	answer, err := post(ctx, v.client, url, v.token, v.offer)
 	if err != nil {
 		return err
+	}
+	v.note(&v.steps.answered)
+	return v.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer})
+}
+
+// post sends an offer to a WHEP endpoint and returns the answer.
+func post(ctx context.Context, client *http.Client, url, token, offer string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(offer)))
+	if err != nil {
+		return "", err
 	}
 	req.Header.Set("Content-Type", "application/sdp")
-	if v.token != "" {
-		req.Header.Set("Authorization", "Bearer "+v.token)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if resp.StatusCode != http.StatusCreated {
-		return fmt.Errorf("POST %s: %s: %s", url, resp.Status, body)
+		return "", fmt.Errorf("POST %s: %s: %s", url, resp.Status, body)
 	}
-	return v.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: string(body)})
+	return string(body), nil
 }
 
-// read depacketises until the track ends.
+// newClient returns a client that keeps as many connections as there are viewers, as their browsers would.
+func newClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 512}, Timeout: 30 * time.Second}
+}
+
+// read takes packets until the track ends.
 func (v *viewer) read(track *webrtc.TrackRemote) {
-	var d codecs.H264Packet
-	d.IsAVC = false
+	var order order
+	defer func() { order.take = nil }()
+	order.take = v.picture
+	order.ask = func(seqs []uint16) { v.nack(uint32(track.SSRC()), seqs) }
 	buf := make([]byte, 1600)
 	var pkt rtp.Packet
-	var picture []byte
 	for {
+		if order.waiting() {
+			_ = track.SetReadDeadline(time.Now().Add(askAgain)) // fails on closed tracks only, as Read does below
+		}
 		n, _, err := track.Read(buf)
-		if err != nil {
+		now := time.Now()
+		switch {
+		case err == nil && pkt.Unmarshal(buf[:n]) == nil && len(pkt.Payload) > 0:
+			v.packet(order.push(&pkt, now), now)
+		case err != nil && order.waiting() && isTimeout(err):
+			order.missing(now)
+		case err != nil:
 			return
 		}
-		if pkt.Unmarshal(buf[:n]) != nil {
-			continue
-		}
-		nal, err := d.Unmarshal(pkt.Payload)
-		if err != nil {
-			continue
-		}
-		picture = append(picture, nal...)
-		v.mu.Lock()
-		v.packets++
-		v.mu.Unlock()
-		if pkt.Marker {
-			v.picture(picture)
-			picture = picture[:0]
+		if !order.waiting() {
+			_ = track.SetReadDeadline(time.Time{})
 		}
 	}
 }
 
-func (v *viewer) picture(annexB []byte) {
-	now := time.Now()
-	var mark sim.Mark
-	found := false
-	for nal := range bytes.SplitSeq(annexB[:min(len(annexB), 600)], []byte{0, 0, 0, 1}) {
-		if m, ok := sim.ParseSEI(nal, media.H264); ok {
-			mark, found = m, true
-			break
-		}
-	}
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+func (v *viewer) packet(lost int, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.first == 0 {
-		v.first = now.Sub(v.asked)
+	if v.steps.packet.IsZero() {
+		v.steps.packet = now
 	}
-	if !v.counted || !found {
-		v.last = mark.Frame
+	v.seen.packets++
+	v.seen.lost += lost
+}
+
+// picture takes a whole picture.
+func (v *viewer) picture(p picture, now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if p.key && v.steps.picture.IsZero() {
+		v.steps.picture = now
+		close(v.came)
+	}
+	if !p.marked {
 		return
 	}
-	v.frames++
-	if v.last != 0 && mark.Frame > v.last+1 {
-		v.missing += mark.Frame - v.last - 1
+	if v.paces {
+		v.seen.frames++
+		if v.last != 0 && p.mark.Frame > v.last+1 {
+			v.seen.missing += p.mark.Frame - v.last - 1
+		}
+		v.seen.delays = append(v.seen.delays, now.Sub(p.mark.Wall))
 	}
-	v.last = mark.Frame
-	v.delays = append(v.delays, now.Sub(mark.Wall))
+	v.last = p.mark.Frame
 }
 
-// count starts or ends the measurement.
-func (v *viewer) count(on bool) {
+// count begins or ends a measurement and returns what was counted before.
+func (v *viewer) count(on bool) tally {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.counted = on
+	t := v.seen
+	v.seen, v.paces = tally{}, on
+	return t
 }
 
-// newAPI returns a WebRTC API whose receivers take H.264 and have sockets large enough for key frames.
-func newAPI() (*webrtc.API, error) {
+// begun returns the moments of the viewer's beginning.
+func (v *viewer) begun() steps {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.steps
+}
+
+// newAPI returns a WebRTC API whose receivers take H.264; tune may change its settings.
+func newAPI(tune func(*webrtc.SettingEngine)) (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}
 	for i, profile := range []string{"42e01f", "4d001f", "640028"} {
 		err := m.RegisterCodec(webrtc.RTPCodecParameters{
@@ -167,13 +242,23 @@ func newAPI() (*webrtc.API, error) {
 			return nil, err
 		}
 	}
+	s := webrtc.SettingEngine{}
+	s.SetIncludeLoopbackCandidate(true)
+	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	s.SetSRTPReplayProtectionWindow(1024) // as browsers; pion's 64 refuses most packets sent again
+	tune(&s)
+	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{})), nil
+}
+
+// realAPI is the API of real viewers on one network interface, with sockets large enough for key frames.
+func realAPI(device string) (*webrtc.API, error) {
 	n, err := newRoomyNet()
 	if err != nil {
 		return nil, err
 	}
-	s := webrtc.SettingEngine{}
-	s.SetNet(n)
-	s.SetIncludeLoopbackCandidate(true)
-	s.SetInterfaceFilter(func(name string) bool { return name == "lo" })
-	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)), nil
+	return newAPI(func(s *webrtc.SettingEngine) {
+		s.SetNet(n)
+		s.SetInterfaceFilter(func(name string) bool { return name == device })
+	})
 }

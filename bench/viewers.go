@@ -10,127 +10,216 @@ import (
 	"time"
 )
 
-// benchViewers measures WHEP viewers of all cameras.
+// realViewers is how many viewers of a crowd are real; the rest are sinks.
+const realViewers = 16
+
+// windows is how many measurements of the given duration are made of each crowd; the table shows their median.
+const windows = 3
+
+// benchViewers measures WHEP viewers of all cameras, which are recorded meanwhile.
 func benchViewers(ctx context.Context, o options, t *table) (err error) {
-	r, err := newRig(ctx, o)
+	r, err := newLiveRig(ctx, o, stage{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	if err := pause(ctx, 5*time.Second, r.skein); err != nil { // the start is not what is measured
+		return err
+	}
 	o.whep, o.pid, o.token = "http://"+r.http+"/v1/whep/%s?profile=main", r.skein.pid(), benchToken
 	return viewersOfPeer(ctx, o, t)
 }
 
-// viewersOfPeer measures viewers of whatever serves o.whep.
+// viewersOfPeer measures crowds of whatever serves o.whep, one after the other in one process.
 func viewersOfPeer(ctx context.Context, o options, t *table) error {
-	var prev struct{ cpu, packets float64 }
-	for _, s := range strings.Split(o.viewers, ",") {
+	all := map[int]crowdResult{}
+	var sizes []int
+	for s := range strings.SplitSeq(o.viewers, ",") {
 		n, err := strconv.Atoi(s)
 		if err != nil {
 			return fmt.Errorf("-viewers: %w", err)
 		}
-		res, err := viewOnce(ctx, o, n)
-		if err != nil {
-			return err
+		if all[n], err = measureCrowd(ctx, o, n); err != nil {
+			return fmt.Errorf("%d viewers: %w", n, err)
 		}
-		what := fmt.Sprintf("%d WHEP viewers", n)
-		if n == 64 {
-			t.add(what+": CPU of one core, ingest included", fmt.Sprintf("%.1f %%", res.cpu*100), "<= 77 %", res.cpu <= 0.77)
-			t.add(what+": frames missing", fmt.Sprint(res.missing), "0", res.missing == 0)
-		} else {
-			t.add(what+": CPU of one core, ingest included", fmt.Sprintf("%.1f %%", res.cpu*100), "", true)
-			t.add(what+": frames missing", fmt.Sprint(res.missing), "", true)
-		}
-		t.add(what+": frames a second and viewer", fmt.Sprintf("%.1f", res.fps), "", true)
-		t.add(what+": memory", fmt.Sprintf("%.0f MB", float64(res.rss)/1e6), "", true)
-		t.add(what+": first picture p50 / p95", pair(res.first, 0.5, 0.95), "", true)
-		t.add(what+": capture to viewer p50 / p99", pair(res.delays, 0.5, 0.99), "", true)
-		if prev.packets > 0 && res.packets > prev.packets {
-			us := (res.cpu - prev.cpu) * 1e6 / (res.packets - prev.packets)
-			t.add("marginal CPU of a delivered packet", fmt.Sprintf("%.1f us", us), "", true)
-		}
-		prev.cpu, prev.packets = res.cpu, res.packets
+		sizes = append(sizes, n)
+		crowdRows(t, n, all[n])
+	}
+	if a, b := all[16], all[128]; a.packets > 0 && b.packets > a.packets {
+		us := (b.cpu - a.cpu) * 1e6 / (b.packets - a.packets)
+		t.add("marginal CPU of a delivered packet, 16 to 128 viewers", fmt.Sprintf("%.2f us", us), "<= 6 us", us <= 6)
+	}
+	if n := len(sizes); n > 1 {
+		first, last := sizes[min(1, n-2)], sizes[n-1]
+		mb := float64(all[last].rss-all[first].rss) / 1e6 / float64(last-first)
+		t.add(fmt.Sprintf("memory of a viewer (RSS, %d to %d viewers)", first, last), fmt.Sprintf("%.3f MB", mb),
+			"<= 0.4 MB", mb <= 0.4)
 	}
 	return nil
 }
 
-type viewResult struct {
-	cpu, fps, packets float64 // packets a second, all viewers
-	rss               int64
-	missing           uint64
-	first, delays     []time.Duration
+// crowdRows adds what was measured of n viewers.
+func crowdRows(t *table, n int, r crowdResult) {
+	what := fmt.Sprintf("%d viewers: ", n)
+	p50, p99 := at(r.delays, 0.5), at(r.delays, 0.99)
+	cpu, cpuGoal, cpuMet := fmt.Sprintf("%.1f %% (%.1f-%.1f)", r.cpu*100, r.cpuLow*100, r.cpuHigh*100), "", true
+	goal, met, whole := "", true, ""
+	switch n {
+	case 64:
+		cpuGoal, cpuMet = "<= 28 %", r.cpu <= 0.28
+		goal, met = "<= 1 / 10 ms", p50 <= time.Millisecond && p99 <= 10*time.Millisecond
+		whole = "0 / 0"
+	case 128:
+		goal, met, whole = "p99 <= 30 ms", p99 <= 30*time.Millisecond, "0 / 0"
+	case 256:
+		goal, met, whole = "p99 <= 100 ms", p99 <= 100*time.Millisecond, "0 / 0"
+	}
+	t.add(what+"CPU of one core, ingest and recording included", cpu, cpuGoal, cpuMet)
+	fps := fmt.Sprintf("%.1f", r.fps)
+	t.add(what+"frames a second of each", fps, strings.Repeat("25", min(1, len(whole))), whole == "" || r.fps >= 24.9)
+	t.add(what+"frames missing / packets lost", fmt.Sprintf("%d / %d", r.missing, r.lost), whole,
+		r.missing == 0 && r.lost == 0)
+	t.add(what+"sent by the camera to whole at the viewer, p50 / p99", pair(r.delays, 0.5, 0.99), goal, met)
+	t.add(what+"packets a second", fmt.Sprintf("%.0f", r.packets), "", true)
+	t.add(what+"memory of the process", fmt.Sprintf("%.0f MB", float64(r.rss)/1e6), "", true)
 }
 
-// viewOnce lets n viewers join, one every few milliseconds, and measures them for the duration.
-func viewOnce(ctx context.Context, o options, n int) (res viewResult, err error) {
-	api, err := newAPI()
+// crowdResult is what was measured of a crowd: medians of the windows, sums of the losses.
+type crowdResult struct {
+	cpu, cpuLow, cpuHigh float64 // share of one core
+	packets              float64 // a second, all viewers
+	fps                  float64
+	rss                  int64
+	missing              uint64
+	lost                 int
+	delays               []time.Duration
+}
+
+// crowd is viewers of all cameras: real ones first, then sinks.
+type crowd struct {
+	real  []*viewer
+	sinks *sinks
+}
+
+func (c *crowd) close() error { return errors.Join(leave(c.real), c.sinks.close()) }
+
+// newCrowd lets n viewers join one after the other.
+func newCrowd(ctx context.Context, o options, n, real int) (c *crowd, err error) {
+	c = &crowd{sinks: newSinks()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+			c = nil
+		}
+	}()
+	api, err := realAPI("lo")
+	if err != nil {
+		return c, err
+	}
+	client := newClient()
+	for i := range n {
+		url := fmt.Sprintf(o.whep, fmt.Sprintf("cam%d", i%o.cameras))
+		if i >= real {
+			if err := c.sinks.add(ctx, client, url, o.token); err != nil {
+				return c, err
+			}
+			continue
+		}
+		v, err := watch(ctx, api, client, url, o.token)
+		if err != nil {
+			return c, err
+		}
+		c.real = append(c.real, v)
+		if err := pause(ctx, 30*time.Millisecond); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// measureCrowd lets n viewers join and measures them in several windows.
+func measureCrowd(ctx context.Context, o options, n int) (res crowdResult, err error) {
+	c, err := newCrowd(ctx, o, n, min(n, realViewers))
 	if err != nil {
 		return res, err
 	}
-	var vs []*viewer
-	defer func() {
-		for _, v := range vs {
-			err = errors.Join(err, v.pc.Close())
-		}
-	}()
-	for i := range n {
-		v, err := watch(ctx, api, fmt.Sprintf(o.whep, fmt.Sprintf("cam%d", i%o.cameras)), o.token)
+	defer func() { err = errors.Join(err, c.close()) }()
+	if _, err := gather(ctx, c.real, 20*time.Second); err != nil {
+		return res, err
+	}
+	if err := pause(ctx, 4*time.Second); err != nil { // catch-up is over, the collector has settled
+		return res, err
+	}
+	var cpu, packets, fps []float64
+	for range windows {
+		w, err := measureWindow(ctx, o, c)
 		if err != nil {
 			return res, err
 		}
-		vs = append(vs, v)
-		if err := pause(ctx, 30*time.Millisecond); err != nil {
-			return res, err
-		}
+		cpu, packets, fps = append(cpu, w.cpu), append(packets, w.packets), append(fps, w.fps)
+		res.missing += w.missing
+		res.lost += w.lost
+		res.delays = append(res.delays, w.delays...)
+		res.rss = w.rss
 	}
-	if err := pause(ctx, 4*time.Second); err != nil {
-		return res, err
-	}
-	for _, v := range vs {
-		v.count(true)
-	}
-	packets := total(vs)
-	a, err := usageOf(o.pid)
-	if err != nil {
-		return res, fmt.Errorf("process %d: %w", o.pid, err)
-	}
-	if err := pause(ctx, o.duration); err != nil {
-		return res, err
-	}
-	b, err := usageOf(o.pid)
-	if err != nil {
-		return res, err
-	}
-	res.packets = float64(total(vs)-packets) / b.at.Sub(a.at).Seconds()
-	res.cpu, res.rss = cores(a, b), b.rss
-	frames := 0
-	for _, v := range vs {
-		v.count(false)
-		frames += v.frames
-		res.missing += v.missing
-		res.first = append(res.first, v.first)
-		res.delays = append(res.delays, v.delays...)
-	}
-	res.fps = float64(frames) / float64(n) / b.at.Sub(a.at).Seconds()
+	res.cpu, res.packets, res.fps = median(cpu), median(packets), median(fps)
+	res.cpuLow, res.cpuHigh = slices.Min(cpu), slices.Max(cpu)
 	return res, nil
 }
 
-func total(vs []*viewer) (n int) {
-	for _, v := range vs {
-		v.mu.Lock()
-		n += v.packets
-		v.mu.Unlock()
+// measureWindow measures a crowd for the duration.
+func measureWindow(ctx context.Context, o options, c *crowd) (w crowdResult, err error) {
+	for _, v := range c.real {
+		v.count(true)
 	}
-	return n
+	p0, l0 := c.sinks.totals()
+	a, err := usageOf(o.pid)
+	if err != nil {
+		return w, fmt.Errorf("process %d: %w", o.pid, err)
+	}
+	if err := pause(ctx, o.duration); err != nil {
+		return w, err
+	}
+	b, err := usageOf(o.pid)
+	if err != nil {
+		return w, err
+	}
+	p1, l1 := c.sinks.totals()
+	seconds := b.at.Sub(a.at).Seconds()
+	packets, frames := int(p1-p0), 0
+	w.lost = int(l1 - l0)
+	for _, v := range c.real {
+		got := v.count(false)
+		packets += got.packets
+		frames += got.frames
+		w.missing += got.missing
+		w.lost += got.lost
+		w.delays = append(w.delays, got.delays...)
+	}
+	w.cpu, w.rss = cores(a, b), b.rss
+	w.packets, w.fps = float64(packets)/seconds, float64(frames)/float64(len(c.real))/seconds
+	return w, nil
+}
+
+func median(f []float64) float64 {
+	s := slices.Sorted(slices.Values(f))
+	return s[len(s)/2]
+}
+
+// at returns the p-quantile of d, which it sorts; 0 if there is none.
+func at(d []time.Duration, p float64) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	slices.Sort(d)
+	return d[min(len(d)-1, int(p*float64(len(d))))]
 }
 
 func pair(d []time.Duration, p, q float64) string {
-	slices.Sort(d)
-	at := func(p float64) string {
-		if len(d) == 0 {
-			return "-"
-		}
-		return fmt.Sprintf("%.1f", float64(d[min(len(d)-1, int(p*float64(len(d))))].Microseconds())/1000)
+	if len(d) == 0 {
+		return "-"
 	}
-	return at(p) + " / " + at(q) + " ms"
+	return fmt.Sprintf("%.1f / %.1f ms", ms(at(d, p)), ms(at(d, q)))
 }
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

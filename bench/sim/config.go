@@ -28,6 +28,10 @@ type Config struct {
 	// Now is the true time, the origin of every camera's clock (default time.Now).
 	Now func() time.Time
 
+	// StampSending makes Mark.Wall the moment a picture is coded and sent instead of when it was taken, so that what a
+	// measurement adds to it holds nothing of the simulation's own schedule.
+	StampSending bool
+
 	// ReportInterval is the time between RTCP sender reports (default 3 s); the first follows the first packet.
 	ReportInterval time.Duration
 

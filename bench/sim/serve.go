@@ -37,7 +37,7 @@ func (s *Server) add(cam *Camera, i int) error {
 			path: path(cam.ID, p), camera: cam, video: video, control: control,
 			phase:   spread(i*2+k, video.FPS),
 			sound:   sound,
-			readers: map[*gortsplib.ServerSession]bool{},
+			readers: map[*gortsplib.ServerSession]bool{}, stampSending: s.cfg.StampSending,
 		}
 		st.describe()
 		control.streams = append(control.streams, st)

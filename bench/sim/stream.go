@@ -35,8 +35,10 @@ type stream struct {
 	video   Video
 	control *Control
 	phase   time.Duration // capture times are multiples of the frame period plus this, in media time
-	sound   *audioLoop
-	desc    *description.Session
+	// stampSending is Config.StampSending.
+	stampSending bool
+	sound        *audioLoop
+	desc         *description.Session
 
 	// Shared.
 	mu      sync.Mutex
@@ -161,7 +163,11 @@ func (s *stream) sendPicture(now time.Time, muted bool) {
 		return
 	}
 	taken := frameTime(frame, s.video.FPS)
-	nalus, key := s.encoder.encode(frame, s.control.clock.wall(taken.Add(s.phase)), force)
+	taken = taken.Add(s.phase)
+	if s.stampSending {
+		taken = s.control.clock.media(time.Now())
+	}
+	nalus, key := s.encoder.encode(frame, s.control.clock.wall(taken), force)
 	if key {
 		s.waiting = false
 		if force {

@@ -1,0 +1,5 @@
+package main
+
+import "context"
+
+func benchWall(ctx context.Context, o options, t *table) error { return nil }
