@@ -62,6 +62,7 @@ type Server struct {
 	spec    []byte
 	handler http.Handler
 	repeats *repeats
+	locks   lockBook // nil: no archive
 
 	mu    sync.Mutex // guards the field below
 	scope *scope     // of the inventory last seen
@@ -84,6 +85,7 @@ func New(o Options) (*Server, error) {
 	s.registerInventory()
 	s.registerHealth()
 	s.registerRetrievals()
+	s.registerLocks()
 	s.mountRaw()
 	var err error
 	if s.spec, err = s.document(); err != nil {

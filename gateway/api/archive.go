@@ -106,20 +106,29 @@ func (s *Server) clip(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
-	if err := s.opens(p, c); err != nil {
-		pr := problem.New(http.StatusForbidden, err.Error())
-		pr.Instance = r.URL.EscapedPath()
-		if errors.Is(err, access.ErrNoRetrieval) {
-			pr.Type, pr.Title = retrievalRequired, "Retrieval required"
-		}
-		s.audit(r, c.event(access.Refused))
-		problem.WriteProblem(w, r, pr)
+	if !s.allowed(w, r, p, c) {
 		return
 	}
 	if !s.recordClip(w, r, p, c) {
 		return
 	}
 	s.o.Archive.ServeHTTP(w, r)
+}
+
+// allowed reports whether the principal may see this footage now; if not, it has answered and written an audit row.
+func (s *Server) allowed(w http.ResponseWriter, r *http.Request, p access.Principal, c clipRequest) bool {
+	err := s.opens(p, c)
+	if err == nil {
+		return true
+	}
+	pr := problem.New(http.StatusForbidden, err.Error())
+	pr.Instance = r.URL.EscapedPath()
+	if errors.Is(err, access.ErrNoRetrieval) {
+		pr.Type, pr.Title = retrievalRequired, "Retrieval required"
+	}
+	s.audit(r, c.event(access.Refused))
+	problem.WriteProblem(w, r, pr)
+	return false
 }
 
 func (c clipRequest) event(o access.Outcome) access.Event {
@@ -170,8 +179,16 @@ func (s *Server) recordClip(w http.ResponseWriter, r *http.Request, p access.Pri
 	if c.part {
 		return true // its playlist was recorded
 	}
+	return s.recordOpened(w, r, p, c, r.PathValue("clip"))
+}
+
+// recordOpened writes the audit row of footage that is opened, unless the same was opened a moment ago. If that fails it
+// answers and returns false.
+func (s *Server) recordOpened(
+	w http.ResponseWriter, r *http.Request, p access.Principal, c clipRequest, what string,
+) bool {
 	key := strings.Join([]string{
-		p.Key(), r.PathValue("clip"), c.from.Format(time.RFC3339Nano), c.to.Format(time.RFC3339Nano), c.retrieval,
+		p.Key(), what, c.from.Format(time.RFC3339Nano), c.to.Format(time.RFC3339Nano), c.retrieval,
 	}, "|")
 	if s.repeats.seen(key) {
 		return true

@@ -47,6 +47,9 @@ func (s *Server) raw() []route {
 		{get, "/v1/coverage", s.guarded(access.Replay, http.HandlerFunc(s.coverage)),
 			doc("coverage", "What is recorded", "from", "to", "camera", "unit", "grid", "near", "radius")},
 		{get, "/v1/clips/{clip...}", s.guarded(access.Replay, http.HandlerFunc(s.clip)), nil},
+		{get, "/v1/thumbnails/{thumbnail}", s.guarded(access.Replay, http.HandlerFunc(s.thumbnail)), nil},
+		{get, "/v1/evidence/key", s.guarded(access.SeeInventory, s.o.Archive),
+			doc("evidence-key", "Public key that the archive's checkpoints are signed with")},
 		{get, "/v1/storage", s.guarded(access.SeeHealth, s.o.Archive), doc("storage", "The archive's stores")},
 
 		{get, "/v1/link", s.guarded(access.NodeLink, s.o.Link), doc("link", "Control link of a node: WebSocket")},
@@ -68,9 +71,10 @@ func (s *Server) raw() []route {
 	return rs
 }
 
-// clipDocs describes routes whose pattern no router can hold: the forms of /v1/clips/, and the snapshots.
+// clipDocs describes routes whose pattern no router can hold: the forms of /v1/clips/, thumbnails and snapshots.
 func clipDocs() []route {
-	var rs []route
+	rs := []route{{method: http.MethodGet, path: "/v1/thumbnails/{camera}.jpg",
+		doc: doc("thumbnail", "A small picture of recorded footage", "at", "retrieval")}}
 	for _, kind := range []string{"mp4", "m3u8"} {
 		op := doc("clip-"+kind, "The exact range of a camera's footage as "+kind, "from", "to", "retrieval")
 		rs = append(rs, route{method: http.MethodGet, path: "/v1/clips/{camera}." + kind, doc: op})
@@ -83,7 +87,7 @@ func (s *Server) Routes() []string {
 	var out []string
 	for path, item := range s.huma.OpenAPI().Paths {
 		for method, op := range map[string]*huma.Operation{
-			"GET": item.Get, "POST": item.Post,
+			"GET": item.Get, "POST": item.Post, "DELETE": item.Delete,
 		} {
 			if op != nil && !isFile(path) {
 				out = append(out, method+" "+path)
@@ -99,7 +103,12 @@ func (s *Server) Routes() []string {
 
 // isFile reports whether a documented path ends in the name of a file, which the router sees as a whole.
 func isFile(path string) bool {
-	return strings.HasPrefix(path, "/v1/clips/") || strings.HasPrefix(path, "/v1/snapshots/")
+	for _, prefix := range []string{"/v1/clips/", "/v1/snapshots/", "/v1/thumbnails/"} {
+		if strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Server) mountRaw() {

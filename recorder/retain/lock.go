@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type Lock struct {
 	Cameras []string      `json:"cameras"`
 	Range   segment.Range `json:"range"`
 	Reason  string        `json:"reason"`
+	Case    string        `json:"case,omitempty"` // number of the case or legal document
 	Owner   string        `json:"owner"`
 	Created time.Time     `json:"created"`
 	Until   time.Time     `json:"until"`
@@ -27,6 +29,21 @@ type Lock struct {
 
 // Active reports whether the lock holds at t.
 func (l Lock) Active(t time.Time) bool { return t.Before(l.Until) }
+
+// ErrLock: the lock lacks something, or its end has passed.
+var ErrLock = errors.New("lock")
+
+// HoldError tells that the register was changed, but the store did not hold or release some object itself.
+type HoldError struct {
+	ID  string
+	Err error
+}
+
+// Error implements error.
+func (e *HoldError) Error() string { return fmt.Sprintf("lock %s: %v", e.ID, e.Err) }
+
+// Unwrap returns the cause.
+func (e *HoldError) Unwrap() error { return e.Err }
 
 // Documents is where locks are kept.
 type Documents interface {
@@ -67,16 +84,16 @@ func (l *Locks) now() time.Time {
 }
 
 // Add registers the lock and holds its objects. ID and Created are set here. The returned lock is in force even if err
-// is non-nil and tells that some object could not be held.
+// is a *HoldError, which tells that some object could not be held. What is wrong with the lock itself is ErrLock.
 func (l *Locks) Add(ctx context.Context, lock Lock) (Lock, error) {
 	now := l.now().UTC()
 	switch {
 	case len(lock.Cameras) == 0 || !lock.Range.From.Before(lock.Range.To):
-		return lock, errors.New("lock: cameras and a range are needed")
+		return lock, fmt.Errorf("%w: cameras and a range are needed", ErrLock)
 	case strings.TrimSpace(lock.Reason) == "" || strings.TrimSpace(lock.Owner) == "":
-		return lock, errors.New("lock: a reason and an owner are needed")
+		return lock, fmt.Errorf("%w: a reason and an owner are needed", ErrLock)
 	case !lock.Until.After(now):
-		return lock, errors.New("lock: the end must lie in the future")
+		return lock, fmt.Errorf("%w: the end must lie in the future", ErrLock)
 	}
 	lock.ID, lock.Created = strings.ToLower(rand.Text()), now
 	doc, err := json.Marshal(lock)
@@ -116,12 +133,38 @@ func (l *Locks) Expire(ctx context.Context) (int, error) {
 		if lock.Active(l.now()) {
 			continue
 		}
-		if err := l.Release(ctx, lock.ID); err != nil {
+		var held *HoldError
+		if err := l.Release(ctx, lock.ID); err != nil && !errors.As(err, &held) {
 			return n, err
 		}
 		n++
 	}
 	return n, nil
+}
+
+// ExpireEvery is how often Run looks for locks that have ended.
+const ExpireEvery = 10 * time.Minute
+
+// Run releases ended locks until ctx ends, so that what the store holds for them can age. Failures are logged.
+func (l *Locks) Run(ctx context.Context, log *slog.Logger) error {
+	t := time.NewTicker(ExpireEvery)
+	defer t.Stop()
+	for {
+		n, err := l.Expire(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			log.WarnContext(ctx, "ended locks not released", "err", err)
+		case n > 0:
+			log.InfoContext(ctx, "ended locks released", "locks", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
 }
 
 // hold sets or lifts the hold of the lock's objects, leaving those that other active locks cover.
@@ -148,7 +191,7 @@ func (l *Locks) hold(ctx context.Context, lock Lock, on bool, others []Lock) err
 		}
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("lock %s: %w", lock.ID, errors.Join(failed...))
+		return &HoldError{ID: lock.ID, Err: errors.Join(failed...)}
 	}
 	return nil
 }
