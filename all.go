@@ -45,7 +45,7 @@ func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gatew
 		DataDir: cfg.DataDir, WebRTC: cfg.WebRTC, RTSP: cfg.RTSP, Access: cfg.Access,
 	}, gateway.Deps{
 		Inventory: inv.current, Local: e.role, Hurry: e.hurry,
-		Archive: rec.role.Reader(), Ingest: rec.role.Handler(), Ready: p.readiness(rec.ready),
+		Archive: rec.reader(), Ingest: rec.role.Handler(), Ready: p.readiness(rec.ready),
 		Metrics: p.reg, Registry: p.reg, Log: p.log.With("role", "gateway"), Version: version,
 	})
 	if err != nil {

@@ -2,19 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"net/http"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"skein/config"
 	"skein/recorder"
 	"skein/recorder/check"
 	"skein/recorder/clip"
+	"skein/recorder/evidence"
 	"skein/recorder/index"
 	"skein/recorder/retain"
 	"skein/recorder/segment"
@@ -23,10 +26,15 @@ import (
 
 // recorderRole is a recorder with its engines.
 type recorderRole struct {
-	role  *recorder.Recorder
-	store store.Archive
-	index *index.Index
-	p     *process
+	role     *recorder.Recorder
+	store    store.Archive
+	index    *index.Index
+	locks    *retain.Locks
+	clips    *clip.Handler
+	pictures *clip.Thumbnails
+	evidence *evidence.Keeper // nil: another recorder writes checkpoints
+	key      string           // public, of the checkpoints
+	p        *process
 
 	probed atomic.Bool // the store has answered and is good
 }
@@ -39,12 +47,25 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 		return nil, err
 	}
 	r := &recorderRole{store: st, index: ix, p: p}
-	locks := &retain.Locks{
+	if err := r.openEvidence(); err != nil {
+		r.close()
+		return nil, err
+	}
+	r.locks = &retain.Locks{
 		Docs: st, Finder: ix, Holder: st,
 		Unsupported: func(err error) bool { return errors.Is(err, store.ErrUnsupported) },
 	}
+	r.clips = clip.NewHandler(clip.Config{
+		Records: ix, Log: log, Gaps: func(camera string, within segment.Range) []segment.GapDoc {
+			return r.role.Gaps(camera, within)
+		},
+		Objects: clip.OpenFunc(func(ctx context.Context, shard, key string) (clip.Object, error) {
+			return st.Open(ctx, shard, key)
+		}),
+	})
+	r.pictures = r.clips.NewThumbnails(clip.ThumbnailConfig{Dir: filepath.Join(p.cfg.DataDir, "thumbnails"), Log: log})
 	keeper, err := retain.New(retain.Options{
-		Index: noticed{ix, r}, Store: st, Guard: locks, Policy: retention(inv), Log: log, Metrics: p.reg,
+		Index: noticed{ix, r}, Store: st, Guard: r.locks, Policy: retention(inv), Log: log, Metrics: p.reg,
 		Cap: p.cfg.Archive.MaxBytes, Every: sweepEvery,
 	})
 	if err != nil {
@@ -56,15 +77,7 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 	r.role, err = recorder.New(cfg, recorder.Deps{
 		Store: st, Index: ix, Authorize: nodeTokens(p.cfg), Retain: keeper, Ready: r.ready, Free: freeSpace(p.cfg),
 		Remove: keeper.Remove, Log: log, Registry: p.reg,
-		Docs: st,
-		Clips: clip.NewHandler(clip.Config{
-			Records: ix, Log: log, Gaps: func(camera string, within segment.Range) []segment.GapDoc {
-				return r.role.Gaps(camera, within)
-			},
-			Objects: clip.OpenFunc(func(ctx context.Context, shard, key string) (clip.Object, error) {
-				return st.Open(ctx, shard, key)
-			}),
-		}),
+		Docs: st, Clips: r.clips,
 	})
 	if err != nil {
 		r.close()
@@ -96,8 +109,50 @@ func (r *recorderRole) start(p *process) {
 				return err
 			}
 		}
-		return r.role.Run(ctx)
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return r.role.Run(ctx) })
+		group.Go(func() error { return r.locks.Run(ctx, p.log.With("role", "recorder")) })
+		if r.evidence != nil {
+			group.Go(func() error { return r.evidence.Run(ctx) })
+		}
+		return group.Wait()
 	})
+}
+
+// reader serves reading without asking for a token: for a gateway in the same process, which has checked the user.
+func (r *recorderRole) reader() http.Handler {
+	mux := http.NewServeMux()
+	r.mount(mux, func(h http.Handler) http.Handler { return h })
+	mux.Handle("/", r.role.Reader())
+	return mux
+}
+
+// handler serves the network: everything but health checks needs a node's token.
+func (r *recorderRole) handler() http.Handler {
+	authorized := nodeTokens(r.p.cfg)
+	mux := http.NewServeMux()
+	r.mount(mux, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			scheme, token, _ := strings.Cut(q.Header.Get("Authorization"), " ")
+			if !strings.EqualFold(scheme, "Bearer") || !authorized(strings.TrimSpace(token)) {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="skein"`)
+				archiveProblem(w, http.StatusUnauthorized, "a node's bearer token is needed")
+				return
+			}
+			h.ServeHTTP(w, q)
+		})
+	})
+	mux.Handle("/", r.role.Handler())
+	return mux
+}
+
+// mount adds what the recorder's role itself does not serve.
+func (r *recorderRole) mount(mux *http.ServeMux, guard func(http.Handler) http.Handler) {
+	locks := guard(retain.NewHandler(r.locks, r.p.log.With("role", "recorder")))
+	mux.Handle("/v1/locks", locks)
+	mux.Handle("/v1/locks/", locks)
+	mux.Handle("/v1/thumbnails/", guard(r.pictures))
+	mux.Handle("GET /v1/evidence/key", guard(http.HandlerFunc(r.evidenceKey)))
 }
 
 // probeMax bounds the pause between attempts to reach a store that does not answer.
@@ -192,98 +247,4 @@ func freeSpace(cfg *config.Config) func() (int64, int64, error) {
 		}
 		return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 	}
-}
-
-// checkCommand proves the archive's invariants.
-type checkCommand struct {
-	withConfig
-	Repair  bool     `help:"Index objects without a record, drop records without an object."`
-	Rebuild bool     `help:"Fill the index from the store. May run beside live recording."`
-	Deep    bool     `help:"Read every object and compare its hash."`
-	JSON    bool     `help:"Print the report as JSON."`
-	Camera  []string `help:"Only these cameras."`
-}
-
-// Run checks. Exit code 0: nothing is wrong or all was repaired; 1: something is wrong; 2: the check did not complete.
-func (c checkCommand) Run(ctx context.Context) error {
-	cfg, err := c.load()
-	if err != nil {
-		return err
-	}
-	st, ix, err := openArchive(cfg)
-	if err != nil {
-		return exitCode{2, err}
-	}
-	o := check.Options{
-		Cameras: c.Camera, Repair: c.Repair, Rebuild: c.Rebuild, Deep: c.Deep, Evidence: evidence{st, ix},
-	}
-	if !c.JSON {
-		o.Progress = func(p check.Progress) {
-			fmt.Fprintf(os.Stderr, "\rcameras %d/%d, segments %d, findings %d ", p.Done, p.Cameras, p.Segments, p.Findings)
-		}
-	}
-	if cfg.Index.Embedded && !c.Rebuild { // an embedded index lives in the running process: fill one to compare with
-		if _, err := check.Run(ctx, check.Options{Rebuild: true, Cameras: c.Camera}, st, ix); err != nil {
-			return exitCode{2, err}
-		}
-	}
-	report, err := check.Run(ctx, o, st, ix)
-	c.print(report)
-	err = errors.Join(err, ix.Close(), st.Close())
-	if code := report.ExitCode(err); code != 0 {
-		return exitCode{code, err}
-	}
-	return nil
-}
-
-func (c checkCommand) print(r check.Report) {
-	if c.JSON {
-		enc := json.NewEncoder(os.Stdout)
-		enc.SetIndent("", "  ")
-		_ = enc.Encode(r) // a closed pipe is the reader's choice
-		return
-	}
-	fmt.Fprintln(os.Stderr)
-	for _, f := range r.Findings {
-		fmt.Printf("%s (%s) %s %s %s repaired=%v\n", f.Kind, f.Invariant, f.Camera, f.Key, f.Detail, f.Repaired)
-	}
-	fmt.Printf("%d cameras, %d objects (%d bytes), %d records, %d in flight, %d added, %d dropped, %d unrepaired, took %v\n",
-		r.Cameras, r.Objects, r.Bytes, r.Records, r.InFlight, r.Added, r.Dropped, r.Unrepaired, r.Took.Round(time.Millisecond))
-}
-
-// evidence gives check what proves that locked footage was not deleted.
-type evidence struct {
-	docs  store.Archive
-	index *index.Index
-}
-
-// Locks lists the locks, ended ones included.
-func (e evidence) Locks(ctx context.Context) ([]check.Guarded, error) {
-	locks := &retain.Locks{Docs: e.docs, Finder: e.index}
-	list, err := locks.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []check.Guarded
-	for _, l := range list {
-		for _, camera := range l.Cameras {
-			out = append(out, check.Guarded{Camera: camera, Range: l.Range, Created: l.Created})
-		}
-	}
-	return out, nil
-}
-
-// Tombstones lists the deletions of a camera's footage within a range.
-func (e evidence) Tombstones(ctx context.Context, camera string, within segment.Range) ([]check.Deleted, error) {
-	graves, err := retain.Tombstones(ctx, e.docs, camera, within)
-	if err != nil {
-		return nil, err
-	}
-	var out []check.Deleted
-	for _, g := range graves {
-		out = append(out, check.Deleted{
-			Range: segment.Range{From: g.Start, To: g.Start.Add(g.Duration)}, Key: g.Key, Deleted: g.Deleted,
-		})
-	}
-	return out, nil
 }

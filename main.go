@@ -30,6 +30,7 @@ type commands struct {
 	Demo     demoCommand     `cmd:"" help:"Run the whole of Yanfeng on this machine, simulated cameras included."`
 	Sim      simCommand      `cmd:"" help:"Run simulated cameras (an RTSP server)."`
 	Check    checkCommand    `cmd:"" help:"Prove the archive's invariants; repair or rebuild the index."`
+	Verify   verifyCommand   `cmd:"" help:"Prove footage: a camera-day of the archive, or downloaded files."`
 	Config   configCommand   `cmd:"" help:"Check or show a configuration."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

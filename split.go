@@ -168,7 +168,7 @@ func (c recorderCommand) Run(ctx context.Context) error {
 	}
 	rec.start(p)
 	p.task("inventory", inv.run)
-	p.serve("http", l, rec.role.Handler())
+	p.serve("http", l, rec.handler())
 	return p.wait()
 }
 
