@@ -109,6 +109,7 @@ func (g *Gateway) build() (err error) {
 	if g.relay, err = relay.New(g.cfg.WebRTC.relay(), g, g.log, g.deps.Registry); err != nil {
 		return err
 	}
+	g.relay.Use(relay.Parts{Publishers: publishers{g}})
 	if g.cfg.RTSP.Listen != "off" {
 		if g.rtsp, err = g.newRTSP(); err != nil {
 			return err
@@ -117,6 +118,7 @@ func (g *Gateway) build() (err error) {
 	g.api, err = api.New(api.Options{
 		Access: g.access, Inventory: g.deps.Inventory, Health: g, Archive: g.archive(), Ingest: g.deps.Ingest,
 		Whep: whep.Handler(g.relay, g.viewer, g.log), Link: g.hub, Web: web.Handler(),
+		Whip:      whep.Publish(g.relay, g.publisher, g.log),
 		Snapshots: g.snapshots(), LiveSessions: http.HandlerFunc(g.liveSessions),
 		LoggedOut: func(key string) { g.relay.EndViewer(key) },
 		Gatherer:  g.deps.Metrics, Ready: g.deps.Ready, Version: g.deps.Version, Logger: g.log,

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"time"
 
 	"skein/edge/media"
 	"skein/edge/stream"
@@ -72,4 +73,42 @@ type PatchResult struct {
 	Restarted bool
 	ETag      string
 	Fragment  Fragment
+}
+
+// Parts are what a relay can do besides watching; each may be nil.
+type Parts struct {
+	Publishers Publishers // takes what WHIP clients publish
+}
+
+// Publishers takes publications.
+type Publishers interface {
+	// Accept begins the publication of a camera's profile. Errors wrap ErrUnknownCamera if it may not be published and
+	// ErrBusy if it is being published.
+	Accept(camera string, p media.Profile, tracks []PublishedTrack) (Receiver, error)
+}
+
+// PublishedTrack is one RTP stream of a publication.
+type PublishedTrack struct {
+	Codec    media.Codec
+	Payload  uint8 // RTP payload type
+	Channels int   // audio only
+}
+
+// Receiver takes the packets of a publication. RTP and RTCP of one track come from one goroutine each; what they are
+// given is valid during the call only.
+type Receiver interface {
+	RTP(track int, b []byte, arrival time.Time)
+	RTCP(track int, b []byte, arrival time.Time)
+	// Damaged counts the pictures that lost a part of themselves.
+	Damaged() uint64
+	// Close ends the publication; err nil: the sender left.
+	Close(err error)
+}
+
+// PublishOffer asks to publish a camera (WHIP). The viewer's Allow says whether it may; it is asked every second.
+type PublishOffer struct {
+	SDP     string
+	Camera  string
+	Profile media.Profile
+	Viewer  Viewer
 }

@@ -9,6 +9,9 @@ import (
 // have.
 var ErrUnknownCamera = errors.New("unknown camera or profile")
 
+// ErrBusy is what a Publishers implementation returns, possibly wrapped, for a camera that is being published already.
+var ErrBusy = errors.New("this camera is being published already")
+
 // Code is the machine-readable kind of an Error. It ends the problem type shown to clients.
 type Code string
 
@@ -31,6 +34,8 @@ const (
 	CodeUnknownSlot     Code = "unknown-slot"     // data channel: no such slot
 	CodeWaiting         Code = "waiting-for-key"  // state only: no key frame yet
 	CodeCameraSilent    Code = "camera-silent"    // state only: no unit lately
+	CodeBusy            Code = "busy"             // the camera is being published already
+	CodeNotHere         Code = "not-here"         // this gateway does not have this part
 	CodeCameraWithdrawn Code = "camera-withdrawn" // the stream was closed under the viewer
 )
 

@@ -105,6 +105,7 @@ func (fs *feeds) acquire(k feedKey) (*feed, error) {
 		opened: make(chan struct{}), begun: make(chan struct{}), ended: make(chan struct{}),
 		pack: packetizer{max: fs.relay.cfg.PayloadSize}, times: map[*line]*unroll{},
 	}
+	f.video.wantKey = func() { fs.relay.askKey(k) }
 	fs.byKey[k] = f
 	fs.relay.metrics.feeds.Inc()
 	fs.run.Go(func() {

@@ -146,6 +146,14 @@ func logger(tb testing.TB) *slog.Logger {
 // start runs a relay of cams until the test ends.
 func start(tb testing.TB, cfg relay.Config, cams map[string]*camera) (*relay.Relay, *cameras) {
 	tb.Helper()
+	r, cs := prepare(tb, cfg, cams)
+	launch(tb, r, cs)
+	return r, cs
+}
+
+// prepare makes a relay of cams that does not run yet.
+func prepare(tb testing.TB, cfg relay.Config, cams map[string]*camera) (*relay.Relay, *cameras) {
+	tb.Helper()
 	if cfg.UDP == "" {
 		cfg.UDP = "127.0.0.1:0"
 	}
@@ -154,6 +162,12 @@ func start(tb testing.TB, cfg relay.Config, cams map[string]*camera) (*relay.Rel
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return r, cs
+}
+
+// launch runs r until the test ends.
+func launch(tb testing.TB, r *relay.Relay, cs *cameras) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -172,7 +186,6 @@ func start(tb testing.TB, cfg relay.Config, cams map[string]*camera) (*relay.Rel
 	for !relay.Running(r) {
 		runtime.Gosched()
 	}
-	return r, cs
 }
 
 // everything may be seen by this viewer.

@@ -24,6 +24,9 @@ type line struct {
 
 	viewers atomic.Pointer[[]*slot] // copy on write, changes under join
 
+	// wantKey asks the source for a key frame, if it is one that can be asked; nil: it is not. It never waits.
+	wantKey func()
+
 	join sync.Mutex // guards changes of viewers
 
 	mu       sync.RWMutex // guards the fields below; the feed writes them once per unit

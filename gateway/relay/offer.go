@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,8 @@ const (
 type request struct {
 	video, audio []section // sections in which the client receives, in order
 	data         bool      // a data channel
+
+	sentVideo, sentAudio []section // sections in which the client sends, in order
 }
 
 // section is one m-line in which the client receives.
@@ -38,8 +41,17 @@ type codecOffer struct {
 	feedback []string
 }
 
-// parseOffer reads what we need of an offer. Errors are *Error with CodeBadOffer.
+// parseOffer reads what we need of a viewer's offer. Errors are *Error with CodeBadOffer.
 func parseOffer(text string) (request, error) {
+	r, err := parseSections(text)
+	if err == nil && len(r.video)+len(r.audio) == 0 {
+		err = fail(CodeBadOffer, "the offer has no section that receives video or audio")
+	}
+	return r, err
+}
+
+// parseSections reads the sections of an offer. Errors are *Error with CodeBadOffer.
+func parseSections(text string) (request, error) {
 	var r request
 	if len(text) > maxOfferBytes {
 		return r, fail(CodeBadOffer, "the offer is larger than %d bytes", maxOfferBytes)
@@ -60,20 +72,29 @@ func parseOffer(text string) (request, error) {
 			r.data = true
 			continue
 		}
-		if _, bundled := m.Attribute("bundle-only"); (m.MediaName.Port.Value == 0 && !bundled) || !receives(m) {
+		if _, bundled := m.Attribute("bundle-only"); m.MediaName.Port.Value == 0 && !bundled {
 			continue
 		}
-		switch kind {
-		case "video":
-			r.video = append(r.video, readSection(m))
-		case "audio":
-			r.audio = append(r.audio, readSection(m))
+		if kind == "video" || kind == "audio" {
+			r.add(kind == "video", m)
 		}
 	}
-	if len(r.video)+len(r.audio) == 0 {
-		return r, fail(CodeBadOffer, "the offer has no section that receives video or audio")
-	}
 	return r, nil
+}
+
+// add notes a section by what the client does in it.
+func (r *request) add(video bool, m *sdp.MediaDescription) {
+	s := readSection(m)
+	in, out := &r.audio, &r.sentAudio
+	if video {
+		in, out = &r.video, &r.sentVideo
+	}
+	if !hasAttribute(m, sdp.AttrKeySendOnly, sdp.AttrKeyInactive) {
+		*in = append(*in, s)
+	}
+	if !hasAttribute(m, sdp.AttrKeyRecvOnly, sdp.AttrKeyInactive) {
+		*out = append(*out, s)
+	}
 }
 
 func attribute(m *sdp.MediaDescription, d *sdp.SessionDescription, key string) (string, bool) {
@@ -83,13 +104,14 @@ func attribute(m *sdp.MediaDescription, d *sdp.SessionDescription, key string) (
 	return d.Attribute(key)
 }
 
-func receives(m *sdp.MediaDescription) bool {
+// hasAttribute reports whether the section has one of the attributes.
+func hasAttribute(m *sdp.MediaDescription, keys ...string) bool {
 	for _, a := range m.Attributes {
-		if a.Key == sdp.AttrKeySendOnly || a.Key == sdp.AttrKeyInactive {
-			return false
+		if slices.Contains(keys, a.Key) {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 func readSection(m *sdp.MediaDescription) section {

@@ -40,6 +40,9 @@ type Relay struct {
 	outlet  *outlet
 	feeds   *feeds
 	playout [3]byte // value of the playout-delay extension
+	parts   Parts
+
+	publishers sync.Map // feedKey to *publishing: who to ask for a key frame
 
 	mu        sync.Mutex      // guards the fields below
 	transport *transport      // nil while not running
@@ -86,6 +89,9 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 	}
 	return r, nil
 }
+
+// Use gives the relay its optional parts. It must be called before Run.
+func (r *Relay) Use(p Parts) { r.parts = p }
 
 // playoutValue encodes minimum and maximum delay in 12 bits each, in units of 10 ms.
 func playoutValue(d [2]time.Duration) [3]byte {

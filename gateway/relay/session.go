@@ -32,8 +32,10 @@ type session struct {
 	since  time.Time
 	pc     *webrtc.PeerConnection
 	keys   *handshakeKeys
-	slots  []*slot // pictures in order, then sound
-	feed   *feed   // WHEP only
+	slots  []*slot       // pictures in order, then sound
+	feed   *feed         // WHEP only
+	push   *publishing   // WHIP only
+	over   chan struct{} // closed after close
 
 	path     atomic.Pointer[path]
 	heard    atomic.Int64  // last RTCP, Unix nanoseconds
@@ -62,7 +64,7 @@ func (r *Relay) newSession(v Viewer) *session {
 		relay: r, id: id, viewer: v, since: time.Now(), keys: &handshakeKeys{},
 		log: r.log.With("session", id[:8], "viewer", v.Name),
 		up:  make(chan struct{}), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
-		closing: make(chan struct{}),
+		closing: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -180,6 +182,11 @@ func (s *session) run(ctx context.Context) {
 		s.end("gateway stops")
 		return
 	}
+	if s.push != nil {
+		s.live.Store(true)
+		s.push.serve(ctx)
+		return
+	}
 	if err := s.start(); err != nil {
 		s.end(err.Error())
 		return
@@ -268,16 +275,23 @@ func (s *session) close() {
 	for _, sl := range s.slots {
 		sl.hide()
 	}
+	if s.push != nil {
+		s.push.shut()
+	}
 	if s.pc != nil {
 		if err := s.pc.GracefulClose(); err != nil {
 			s.log.Debug("close peer connection", "error", err)
 		}
 	}
 	s.readers.Wait()
+	if s.push != nil {
+		s.push.close()
+	}
 	if s.feed != nil {
 		s.relay.feeds.release(s.feed)
 	}
 	s.relay.drop(s)
+	close(s.over)
 	s.log.Info("viewer left", "cause", *s.cause.Load(), "after_s", int(time.Since(s.since).Seconds()))
 }
 
@@ -286,6 +300,9 @@ func (s *session) snapshot() SessionStats {
 	o := SessionStats{
 		ID: s.id, Viewer: s.viewer.Name, Wall: s.wall != nil, Since: s.since.UTC(), Connected: s.live.Load(),
 		Kbps: int(s.estimate.Load() / 1000),
+	}
+	if s.push != nil {
+		o.Publishes = s.push.key.camera
 	}
 	if p := s.path.Load(); p != nil {
 		o.Remote = p.String()

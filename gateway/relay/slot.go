@@ -114,12 +114,17 @@ func (s *slot) begin() {
 // s.mu.
 func (s *slot) restart(l *line) {
 	s.phase = phaseWait
-	o, ok := l.opening()
-	if !l.video || !ok {
+	if !l.video {
 		return // any audio packet is a beginning
 	}
-	if o.bytes > s.session.relay.cfg.CatchUpBytes {
-		s.stats.drops[dropCatchUpTooLarge]++
+	o, ok := l.opening()
+	if large := ok && o.bytes > s.session.relay.cfg.CatchUpBytes; large || !ok {
+		if large {
+			s.stats.drops[dropCatchUpTooLarge]++
+		}
+		if l.wantKey != nil {
+			l.wantKey()
+		}
 		return
 	}
 	s.open(l, o)

@@ -50,13 +50,15 @@ type SlotStats struct {
 
 // SessionStats is a snapshot of one session.
 type SessionStats struct {
-	ID        string      `json:"id"`
-	Viewer    string      `json:"viewer"`
-	Wall      bool        `json:"wall"`
-	Since     time.Time   `json:"since"`
-	Connected bool        `json:"connected"`
-	Remote    string      `json:"remote,omitempty"`
-	Kbps      int         `json:"estimated_kbps,omitempty"` // what the viewer says its link bears
+	ID        string    `json:"id"`
+	Viewer    string    `json:"viewer"`
+	Wall      bool      `json:"wall"`
+	Since     time.Time `json:"since"`
+	Connected bool      `json:"connected"`
+	Remote    string    `json:"remote,omitempty"`
+	Kbps      int       `json:"estimated_kbps,omitempty"` // what the viewer says its link bears
+	// Publishes is the camera whose pictures the session sends us (WHIP); empty for viewers.
+	Publishes string      `json:"publishes,omitempty"`
 	Slots     []SlotStats `json:"slots"`
 }
 
@@ -92,6 +94,7 @@ type metrics struct {
 	resent     prometheus.Counter
 	refreshes  prometheus.Counter
 	catchUps   prometheus.Counter
+	asked      prometheus.Counter
 	drops      [dropReasons]prometheus.Counter
 }
 
@@ -113,6 +116,7 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 		resent:    counter("resent_packets_total", "Packets sent again."),
 		refreshes: counter("key_requests_total", "Key frame requests answered from the history."),
 		catchUps:  counter("catch_ups_total", "Times a slot began with the current group of pictures."),
+		asked:     counter("publisher_key_requests_total", "Key frames asked of publishers."),
 		firstFrame: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "skein_relay_first_frame_seconds", Help: "From asking for a camera to sending its first picture.",
 			Buckets: []float64{.01, .025, .05, .1, .2, .3, .5, .75, 1, 2, 5},
@@ -126,7 +130,7 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.sessions, m.feeds, m.started, m.refused, m.firstFrame, m.packets, m.bytes, m.nacked,
-			m.resent, m.refreshes, m.catchUps, drops,
+			m.resent, m.refreshes, m.catchUps, m.asked, drops,
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "skein_relay_send_errors_total", Help: "Sends the kernel refused.",
 			}, func() float64 { return float64(sendErrors()) }))

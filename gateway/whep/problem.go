@@ -25,6 +25,10 @@ func status(c relay.Code) (int, string) {
 		return http.StatusNotFound, "Unknown session"
 	case relay.CodeForbidden:
 		return http.StatusForbidden, "Not permitted"
+	case relay.CodeBusy:
+		return http.StatusConflict, "Published already"
+	case relay.CodeNotHere:
+		return http.StatusNotImplemented, "Not here"
 	case relay.CodeNotOffered:
 		return http.StatusNotAcceptable, "Codec not offered"
 	case relay.CodeUnsupported:

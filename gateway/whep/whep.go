@@ -1,4 +1,5 @@
-// Package whep is the HTTP side of live viewing: WHEP resources (the reading counterpart of RFC 9725) and walls.
+// Package whep is the HTTP side of live video: WHEP resources (the reading counterpart of RFC 9725), walls, and WHIP
+// (RFC 9725) for phones and body cameras that publish.
 //
 // It knows HTTP, SDP fragments and problem documents; the relay behind the Relay interface does the rest. A session is
 // a resource: POST makes it, PATCH carries trickle ICE and ICE restarts, DELETE ends it. Errors are problem documents
@@ -22,6 +23,7 @@ import (
 type Relay interface {
 	Answer(ctx context.Context, o relay.Offer) (relay.Session, error)
 	Wall(ctx context.Context, o relay.WallOffer) (relay.Session, error)
+	Publish(ctx context.Context, o relay.PublishOffer) (relay.Session, error)
 	Candidate(ctx context.Context, p relay.Patch) (relay.PatchResult, error)
 	End(ctx context.Context, id string, v relay.Viewer) error
 }
@@ -33,10 +35,11 @@ const (
 	maxOfferBytes = 512 << 10
 
 	pathWHEP  = "/v1/whep/"
+	pathWHIP  = "/v1/whip/"
 	pathWalls = "/v1/walls"
 )
 
-// Paths lists the patterns under which Handler is to be mounted.
+// Paths lists the patterns under which Handler is to be mounted; Publish's is /v1/whip/.
 func Paths() []string { return []string{pathWHEP, pathWalls, pathWalls + "/"} }
 
 type handler struct {
@@ -60,6 +63,19 @@ func Handler(r Relay, viewer func(*http.Request) relay.Viewer, logger *slog.Logg
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, http.StatusNotFound, "there is nothing here")
 	})
+	return mux
+}
+
+// Publish returns the handler of /v1/whip/. The caller's middleware has authenticated the request; publisher tells as
+// whom, with what it may publish as the viewer's Allow. logger may be nil.
+func Publish(r Relay, publisher func(*http.Request) relay.Viewer, logger *slog.Logger) http.Handler {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	h := &handler{relay: r, viewer: publisher, log: logger}
+	mux := http.NewServeMux()
+	mux.HandleFunc(pathWHIP+"{camera}", h.endpoint(h.postWHIP))
+	mux.HandleFunc(pathWHIP+"{camera}/{session}", h.resource)
 	return mux
 }
 
@@ -125,20 +141,44 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request, want string, limi
 }
 
 func (h *handler) postWHEP(w http.ResponseWriter, r *http.Request, sdp string) {
-	o := relay.Offer{SDP: sdp, Camera: r.PathValue("camera"), Profile: media.Main, Viewer: h.viewer(r)}
-	if p := r.URL.Query().Get("profile"); p != "" {
-		o.Profile = media.Profile(p)
-	}
-	if !o.Profile.Valid() {
-		problem.Write(w, r, http.StatusBadRequest, `profile is "main" or "sub"`)
+	p, ok := profile(w, r)
+	if !ok {
 		return
 	}
+	o := relay.Offer{SDP: sdp, Camera: r.PathValue("camera"), Profile: p, Viewer: h.viewer(r)}
 	s, err := h.relay.Answer(r.Context(), o)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
 	h.created(w, pathWHEP+o.Camera+"/"+s.ID, s)
+}
+
+// profile reads the profile of the query, main if there is none, or answers with a problem.
+func profile(w http.ResponseWriter, r *http.Request) (media.Profile, bool) {
+	p := media.Main
+	if q := r.URL.Query().Get("profile"); q != "" {
+		p = media.Profile(q)
+	}
+	if !p.Valid() {
+		problem.Write(w, r, http.StatusBadRequest, `profile is "main" or "sub"`)
+		return "", false
+	}
+	return p, true
+}
+
+func (h *handler) postWHIP(w http.ResponseWriter, r *http.Request, sdp string) {
+	p, ok := profile(w, r)
+	if !ok {
+		return
+	}
+	o := relay.PublishOffer{SDP: sdp, Camera: r.PathValue("camera"), Profile: p, Viewer: h.viewer(r)}
+	s, err := h.relay.Publish(r.Context(), o)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	h.created(w, pathWHIP+o.Camera+"/"+s.ID, s)
 }
 
 func (h *handler) postWall(w http.ResponseWriter, r *http.Request, sdp string) {

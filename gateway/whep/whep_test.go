@@ -23,6 +23,7 @@ type fake struct {
 	offer   relay.Offer
 	wall    relay.WallOffer
 	patch   relay.Patch
+	publish relay.PublishOffer
 	ended   string
 	session relay.Session
 	result  relay.PatchResult
@@ -36,6 +37,11 @@ func (f *fake) Answer(_ context.Context, o relay.Offer) (relay.Session, error) {
 
 func (f *fake) Wall(_ context.Context, o relay.WallOffer) (relay.Session, error) {
 	f.wall = o
+	return f.session, f.err
+}
+
+func (f *fake) Publish(_ context.Context, o relay.PublishOffer) (relay.Session, error) {
+	f.publish = o
 	return f.session, f.err
 }
 
@@ -84,6 +90,34 @@ func TestPostMakesASession(t *testing.T) {
 	call(t, f, "POST", "/v1/whep/gate-3", "offer", "Content-Type", sdp)
 	if f.offer.Profile != media.Main {
 		t.Errorf("profile without query is %q, want main", f.offer.Profile)
+	}
+}
+
+func TestPostPublishes(t *testing.T) {
+	t.Parallel()
+	f := &fake{session: relay.Session{ID: "p1", SDP: "v=0\r\n", ETag: "e"}}
+	h := whep.Publish(f, func(*http.Request) relay.Viewer { return relay.Viewer{Name: "phone", Key: "k"} }, nil)
+	do := func(method, path string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, strings.NewReader("offer"))
+		r.Header.Set("Content-Type", sdp)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	w := do("POST", "/v1/whip/body-7?profile=sub")
+	if w.Code != http.StatusCreated || w.Header().Get("Location") != "/v1/whip/body-7/p1" || f.publish.Camera != "body-7" ||
+		f.publish.Profile != media.Sub || f.publish.Viewer.Name != "phone" || f.publish.SDP != "offer" {
+		t.Fatalf("%d %v %+v", w.Code, w.Header(), f.publish)
+	}
+	if w := do("POST", "/v1/whip/body-7?profile=other"); w.Code != http.StatusBadRequest {
+		t.Errorf("%d", w.Code)
+	}
+	if w := do("DELETE", "/v1/whip/body-7/p1"); w.Code != http.StatusOK || f.ended != "p1" {
+		t.Errorf("%d, ended %q", w.Code, f.ended)
+	}
+	f.err = &relay.Error{Code: relay.CodeBusy, Detail: "d"}
+	if w := do("POST", "/v1/whip/body-7"); w.Code != http.StatusConflict {
+		t.Errorf("busy: %d", w.Code)
 	}
 }
 

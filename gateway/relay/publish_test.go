@@ -1,0 +1,361 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/logging"
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+	webrtcmedia "github.com/pion/webrtc/v4/pkg/media"
+
+	"skein/bench/sim"
+	"skein/edge/media"
+	"skein/edge/rtsp"
+	"skein/edge/stream"
+	"skein/gateway/relay"
+)
+
+// desk is a Publishers: one camera, "phone", one publication at a time.
+type desk struct {
+	stream *stream.Stream
+	epochs *media.Epochs
+	mu     sync.Mutex
+	taken  bool
+	ended  []error
+}
+
+func newDesk() *desk { return &desk{stream: stream.New(stream.Options{}), epochs: media.NewEpochs(0)} }
+
+func (d *desk) Accept(camera string, p media.Profile, tracks []relay.PublishedTrack) (relay.Receiver, error) {
+	if camera != "phone" || p != media.Main {
+		return nil, fmt.Errorf("accept %s: %w", camera, relay.ErrUnknownCamera)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.taken {
+		return nil, fmt.Errorf("accept %s: %w", camera, relay.ErrBusy)
+	}
+	d.taken = true
+	var list []rtsp.ReceiverTrack
+	for _, t := range tracks {
+		list = append(list, rtsp.ReceiverTrack{Codec: t.Codec, Payload: t.Payload, Channels: t.Channels})
+	}
+	return rtsp.NewReceiver(list, rtsp.Publication{Sink: d.stream, Epochs: d.epochs, Done: func(err error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.taken, d.ended = false, append(d.ended, err)
+	}}, "webrtc")
+}
+
+func (d *desk) busy() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.taken
+}
+
+// leaky loses some of what it sends.
+type leaky struct {
+	net.PacketConn
+	lose func() bool
+}
+
+func (l *leaky) WriteTo(b []byte, a net.Addr) (int, error) {
+	if len(b) > 100 && b[0] >= 128 && b[0] < 192 && l.lose != nil && l.lose() {
+		return len(b), nil
+	}
+	return l.PacketConn.WriteTo(b, a)
+}
+
+// phone is a pion client that publishes.
+type phone struct {
+	t            testing.TB
+	pc           *webrtc.PeerConnection
+	video, audio *webrtc.TrackLocalStaticSample
+	session      relay.Session
+	up           chan struct{}
+	asked        atomic.Int64 // key frames asked of it
+}
+
+func newPhone(tb testing.TB, lose func() bool) *phone {
+	tb.Helper()
+	p := &phone{t: tb, up: make(chan struct{})}
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	must(tb, err)
+	quiet := logging.NewDefaultLoggerFactory()
+	quiet.DefaultLogLevel = logging.LogLevelDisabled
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &leaky{conn, lose}, Logger: quiet.NewLogger("test")})
+	var se webrtc.SettingEngine
+	se.LoggerFactory = quiet
+	se.SetICEUDPMux(mux)
+	se.SetIncludeLoopbackCandidate(true)
+	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	p.pc, err = webrtc.NewAPI(webrtc.WithSettingEngine(se)).NewPeerConnection(webrtc.Configuration{})
+	must(tb, err)
+	tb.Cleanup(func() {
+		_ = p.pc.GracefulClose()
+		_ = mux.Close()
+	})
+	add := func(mime string, rate uint32, channels uint16) *webrtc.TrackLocalStaticSample {
+		track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{
+			MimeType: mime, ClockRate: rate, Channels: channels,
+		}, mime, "phone")
+		must(tb, err)
+		tr, err := p.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		must(tb, err)
+		go func() {
+			for {
+				pkts, _, err := tr.Sender().ReadRTCP()
+				if err != nil {
+					return
+				}
+				for _, pkt := range pkts {
+					if _, ok := pkt.(*rtcp.PictureLossIndication); ok {
+						p.asked.Add(1)
+					}
+				}
+			}
+		}()
+		return track
+	}
+	p.video, p.audio = add(webrtc.MimeTypeH264, 90000, 0), add(webrtc.MimeTypeOpus, 48000, 2)
+	var once sync.Once
+	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			once.Do(func() { close(p.up) })
+		}
+	})
+	return p
+}
+
+func (p *phone) offer() string {
+	p.t.Helper()
+	o, err := p.pc.CreateOffer(nil)
+	must(p.t, err)
+	done := webrtc.GatheringCompletePromise(p.pc)
+	must(p.t, p.pc.SetLocalDescription(o))
+	<-done
+	return p.pc.LocalDescription().SDP
+}
+
+// publish connects the phone.
+func (p *phone) publish(r *relay.Relay, login string) {
+	p.t.Helper()
+	s, err := r.Publish(p.t.Context(), relay.PublishOffer{
+		SDP: p.offer(), Camera: "phone", Profile: media.Main, Viewer: everything(login),
+	})
+	must(p.t, err)
+	p.session = s
+	must(p.t, p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: s.SDP}))
+	select {
+	case <-p.up:
+	case <-time.After(10 * time.Second):
+		p.t.Fatal("not connected within 10 s")
+	}
+}
+
+// send sends pictures of the simulation and a sound with each until ctx ends.
+func (p *phone) send(ctx context.Context, fps int) {
+	src, err := sim.NewSource(sim.Camera{ID: "phone", Video: sim.Video{Width: 640, Height: 360, FPS: fps, GOP: fps, Bitrate: 800_000}},
+		media.Main, time.Now())
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	tick := time.NewTicker(time.Second / time.Duration(fps))
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		var b []byte
+		for _, n := range src.Next().NALUs {
+			b = append(append(b, 0, 0, 0, 1), n...)
+		}
+		d := time.Second / time.Duration(fps)
+		if p.video.WriteSample(webrtcmedia.Sample{Data: b, Duration: d}) != nil ||
+			p.audio.WriteSample(webrtcmedia.Sample{Data: []byte{0xfc, 0xff, 0xfe}, Duration: d}) != nil {
+			return
+		}
+	}
+}
+
+// sending makes the phone send until the test ends.
+func (p *phone) sending(fps int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.send(ctx, fps)
+	}()
+	p.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+}
+
+// withDesk runs a relay whose camera "phone" is what is published.
+func withDesk(tb testing.TB) (*relay.Relay, *desk) {
+	tb.Helper()
+	d := newDesk()
+	r, cs := prepare(tb, relay.Config{}, map[string]*camera{"phone/main": {stream: d.stream}})
+	r.Use(relay.Parts{Publishers: d})
+	launch(tb, r, cs)
+	return r, d
+}
+
+// A phone's pictures, with one packet in 20 lost on the way, reach the camera's stream whole and a viewer, sound included.
+func TestPublishedPicturesAreSeen(t *testing.T) {
+	t.Parallel()
+	r, d := withDesk(t)
+	lossy := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // test data
+	var mu sync.Mutex
+	var lost atomic.Int64
+	p := newPhone(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if lossy.IntN(20) == 0 {
+			lost.Add(1)
+			return true
+		}
+		return false
+	})
+	p.publish(r, "li")
+	reader := d.stream.Subscribe(stream.ReaderOptions{Name: "test", Queue: 4096})
+	defer reader.Close()
+	p.sending(20)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var pictures, sounds, keys int
+	last := int64(-1)
+	for pictures < 100 {
+		u, err := reader.Next(ctx)
+		if err != nil {
+			t.Fatalf("after %d pictures: %v", pictures, err)
+		}
+		if !u.IsVideo() {
+			sounds++
+			continue
+		}
+		m, ok := mark(u)
+		if !ok {
+			t.Fatalf("picture %d without its mark: %d NAL units", pictures, len(u.NALUs))
+		}
+		if last >= 0 && int64(m.Frame) != last+1 {
+			t.Errorf("frame %d follows %d", m.Frame, last)
+		}
+		last = int64(m.Frame)
+		if u.Key {
+			keys++
+		}
+		pictures++
+	}
+	desc := d.stream.Description()
+	if desc.Tracks[0].Width != 640 || desc.Tracks[1].Codec != media.Opus || sounds < 60 || keys < 4 {
+		t.Errorf("%+v, %d sounds, %d key frames", desc.Tracks, sounds, keys)
+	}
+	if p.asked.Load() < 2 || lost.Load() == 0 {
+		t.Errorf("%d key frames asked for in 5 s, %d packets lost", p.asked.Load(), lost.Load())
+	}
+	v := newPlayer(t, playerOptions{nack: true}).play(r, "phone")
+	for n := 0; n < 20; {
+		rec := <-v.nalus
+		if typ := rec.nalu[0] & 0x1f; typ == 1 || typ == 5 {
+			n++
+		}
+	}
+	must(t, r.End(t.Context(), p.session.ID, everything("li")))
+	within(t, "publication ended", func() bool { return !d.busy() })
+	t.Logf("%d packets lost on the way, %d key frames asked for", lost.Load(), p.asked.Load())
+}
+
+func TestWhoMayPublish(t *testing.T) {
+	t.Parallel()
+	r, d := withDesk(t)
+	offer := newPhone(t, nil).offer()
+	code := func(camera string, v relay.Viewer, sdp string) relay.Code {
+		_, err := r.Publish(t.Context(), relay.PublishOffer{SDP: sdp, Camera: camera, Profile: media.Main, Viewer: v})
+		var e *relay.Error
+		if !errors.As(err, &e) {
+			t.Fatalf("%s: %v", camera, err)
+		}
+		return e.Code
+	}
+	if c := code("other", everything("li"), offer); c != relay.CodeUnknownCamera {
+		t.Error(c)
+	}
+	if c := code("phone", relay.Viewer{Name: "x", Key: "x"}, offer); c != relay.CodeForbidden {
+		t.Error(c)
+	}
+	viewer := newPlayer(t, playerOptions{})
+	if c := code("phone", everything("li"), viewer.offer()); c != relay.CodeBadOffer {
+		t.Error(c)
+	}
+	if c := code("phone", everything("li"), "nonsense"); c != relay.CodeBadOffer {
+		t.Error(c)
+	}
+	if d.busy() {
+		t.Fatal("a refused offer holds the camera")
+	}
+	first := newPhone(t, nil)
+	first.publish(r, "li")
+	if c := code("phone", everything("wang"), offer); c != relay.CodeBusy {
+		t.Errorf("another login takes the camera: %s", c)
+	}
+	second := newPhone(t, nil) // the same person again, on another network
+	second.publish(r, "li")
+	if !d.busy() {
+		t.Error("nobody publishes")
+	}
+	within(t, "one session", func() bool { return len(r.Sessions()) == 1 })
+	if s := r.Sessions()[0]; s.ID != second.session.ID || s.Publishes != "phone" {
+		t.Errorf("%+v", s)
+	}
+	var allowed atomic.Bool
+	allowed.Store(true)
+	must(t, r.End(t.Context(), second.session.ID, everything("li")))
+	within(t, "free again", func() bool { return !d.busy() })
+	third := newPhone(t, nil)
+	s, err := r.Publish(t.Context(), relay.PublishOffer{
+		SDP: third.offer(), Camera: "phone", Profile: media.Main,
+		Viewer: relay.Viewer{Name: "li", Key: "li", Allow: func(string) bool { return allowed.Load() }},
+	})
+	must(t, err)
+	must(t, third.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: s.SDP}))
+	<-third.up
+	allowed.Store(false)
+	within(t, "end of what is no longer permitted", func() bool { return !d.busy() })
+}
+
+// within waits until done.
+func within(tb testing.TB, what string, done func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); !done(); <-tick.C {
+		if time.Now().After(deadline) {
+			tb.Fatalf("%s: not within 10 s", what)
+		}
+	}
+}
+
+// mark finds what the simulation wrote into a picture.
+func mark(u *media.AccessUnit) (sim.Mark, bool) {
+	for _, n := range u.NALUs {
+		if m, ok := sim.ParseSEI(n, media.H264); ok {
+			return m, true
+		}
+	}
+	return sim.Mark{}, false
+}
