@@ -23,6 +23,10 @@ type camera struct {
 	chain    chain
 	gone     map[uint64]bool // segments dropped or set aside
 
+	held         []heldFile // wait for the time to be known
+	foreign      bootTime   // of the last held file whose time is a guess
+	foreignStart time.Time  // and its label
+
 	footageEnd time.Time               // where the sealed footage ends, lost or not
 	lost       map[uint64]*lostSegment // given up, and the archive may not know
 	gaps       map[int64]*gapFile      // by From, unix ms
@@ -33,6 +37,7 @@ type camera struct {
 	number    int64        // of the newest unfinished file
 	current   *segmentFile // being written
 	closed    []*segmentFile
+	waiting   bool // there are held files
 	dirDirty  bool // the folder has entries that are not durable yet
 	lastWrite time.Time
 	detail    string    // why it is not recording

@@ -29,7 +29,9 @@ func (s *Spool) commitLoop(ctx context.Context) {
 		}
 		s.makeRoom()
 		s.commit()
-		s.tellGaps(time.Now())
+		if now := s.now(); s.sane(now) {
+			s.tellGaps(now)
+		}
 	}
 }
 
@@ -61,7 +63,7 @@ func (s *Spool) commit() {
 func (c *camera) needsCommit() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.dirDirty || len(c.closed) > 0 || (c.current != nil && c.current.written.Load() > c.current.durable.Load())
+	return c.dirDirty || len(c.closed) > 0 || c.waiting || (c.current != nil && c.current.written.Load() > c.current.durable.Load())
 }
 
 // commitCamera syncs the camera's open file, seals its closed ones in order, and then syncs its folder.
@@ -85,14 +87,23 @@ func (s *Spool) commitCamera(c *camera) {
 	var done []segment.Manifest
 	finished := 0
 	for _, f := range closed {
-		list, err := s.seal(c, f)
+		list, err := s.sealOrHold(c, f)
 		done = append(done, list...)
+		if errors.Is(err, errHeld) {
+			break
+		}
 		if err != nil {
 			s.m.writeErrors.Inc()
 			s.log.Error("segment could not be sealed; trying again", "camera", c.id, "file", f.path, "err", err)
 			break
 		}
 		finished++
+	}
+	list, err := s.sealHeld(c)
+	done = append(done, list...)
+	if err != nil {
+		s.m.writeErrors.Inc()
+		s.log.Error("segment could not get its time; trying again", "camera", c.id, "err", err)
 	}
 	if dirty || finished > 0 || len(done) > 0 {
 		if err := s.fs.syncDir(c.dir); err != nil {
@@ -111,6 +122,7 @@ func (s *Spool) sealedDone(c *camera, finished int, done []segment.Manifest, wro
 	var old []uint64
 	c.mu.Lock()
 	c.closed = c.closed[finished:]
+	c.waiting = len(c.held) > 0
 	if len(c.closed) == 0 {
 		c.closed = nil
 	}
@@ -133,6 +145,34 @@ func (s *Spool) sealedDone(c *camera, finished int, done []segment.Manifest, wro
 		s.m.sealed(m.Sealed)
 		s.queue.addFresh(entry{cam: c, seq: m.Seq, start: m.Start.UnixMilli(), bytes: m.Bytes, sealed: time.Now()})
 	}
+}
+
+// errHeld: the file has to wait until those before it have their time.
+var errHeld = errors.New("segments before it wait for the time to be known")
+
+// sealOrHold seals a closed file, or holds it back if its label cannot be believed. What was held is sealed before.
+func (s *Spool) sealOrHold(c *camera, f *segmentFile) ([]segment.Manifest, error) {
+	if f.part.boot != nil {
+		s.hold(c, f)
+		return nil, nil
+	}
+	before, err := s.sealHeld(c)
+	if err != nil {
+		return before, err
+	}
+	if len(c.held) > 0 {
+		return before, errHeld
+	}
+	list, err := s.seal(c, f)
+	return append(before, list...), err
+}
+
+// sealHeld seals what was held back, if the time is known by now.
+func (s *Spool) sealHeld(c *camera) ([]segment.Manifest, error) {
+	if len(c.held) == 0 || !s.sane(s.now()) {
+		return nil, nil
+	}
+	return s.releaseHeld(c)
 }
 
 // seal makes one closed file a sealed segment; a file that failed may make none, or two. A nil error means that the

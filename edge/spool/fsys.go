@@ -27,6 +27,7 @@ type fsys struct {
 	rename  func(from, to string) error
 	remove  func(path string) error
 	statfs  func(path string) (fsFill, error)
+	clocks  clocks
 }
 
 // fsFill is how full a file system is.
@@ -50,6 +51,7 @@ func osFS() fsys {
 			return nil
 		},
 		statfs: statFS,
+		clocks: osClocks(),
 	}
 }
 

@@ -35,15 +35,17 @@ type part struct {
 	epoch  uint32
 	cause  segment.Cause // of a gap before it
 	clock  *int64        // camera clock minus edge clock, ms
+	boot   *bootTime     // of start, if the clock could not be believed
 }
 
-// name returns "<number>-<start_ms>-<epoch>-<cause>-<clock_ms or x>.part".
+// name returns "<number>-<start_ms>-<epoch>-<cause>-<clock_ms or x>[~<boot>~<ms>].part".
 func (p part) name() string {
 	clock := "x"
 	if p.clock != nil {
 		clock = strconv.FormatInt(*p.clock, 10)
 	}
-	return fmt.Sprintf("%08d-%d-%d-%s-%s%s", p.number, p.start.UnixMilli(), p.epoch, p.cause, clock, partSuffix)
+	return fmt.Sprintf("%08d-%d-%d-%s-%s%s%s", p.number, p.start.UnixMilli(), p.epoch, p.cause, clock, p.boot.field(),
+		partSuffix)
 }
 
 // parsePart is the inverse of part.name.
@@ -52,12 +54,21 @@ func parsePart(name string) (part, error) {
 		return part{}, fmt.Errorf("unfinished segment %q: %s is not readable", name, what)
 	}
 	s, ok := strings.CutSuffix(name, partSuffix)
+	s, booted, held := strings.Cut(s, "~")
 	f := strings.SplitN(s, "-", 5)
 	if !ok || len(f) != 5 {
 		return bad("its name")
 	}
 	var p part
 	var err error
+	if held {
+		id, ms, _ := strings.Cut(booted, "~")
+		at, err := strconv.ParseInt(ms, 10, 64)
+		if err != nil || at < 0 || at > maxUnixMS || !isHexID(id) {
+			return bad("the boot's time")
+		}
+		p.boot = &bootTime{id: id, at: time.Duration(at) * time.Millisecond}
+	}
 	if p.number, err = strconv.ParseInt(f[0], 10, 64); err != nil || p.number < 0 {
 		return bad("the number")
 	}

@@ -78,7 +78,15 @@ func (s *Spool) recoverCamera(c *camera) error {
 	}
 	s.recoverHead(c, f)
 	slices.SortFunc(f.parts, func(a, b part) int { return cmp.Compare(a.number, b.number) })
+	if f.parts, err = s.twice(c, f.parts); err != nil {
+		return err
+	}
 	for _, p := range f.parts {
+		if p.boot != nil || len(c.held) > 0 {
+			c.number = max(c.number, p.number)
+			c.held = append(c.held, heldFile{part: p, why: segment.SealedRecovered, limit: -1})
+			continue
+		}
 		m, ok, err := s.recoverPart(c, f, p)
 		if err != nil {
 			return err
@@ -88,6 +96,14 @@ func (s *Spool) recoverCamera(c *camera) error {
 			f.manifests[m.Seq], f.media[m.Seq] = m, m.Bytes
 		}
 	}
+	list, err := s.sealHeld(c)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		f.manifests[m.Seq], f.media[m.Seq] = m, m.Bytes
+	}
+	c.waiting = len(c.held) > 0
 	if len(f.parts) > 0 {
 		if err := s.fs.syncDir(c.dir); err != nil {
 			return err

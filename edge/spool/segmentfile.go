@@ -60,6 +60,10 @@ func (s *Spool) openSegment(c *camera, u *media.AccessUnit, cause segment.Cause)
 
 func (s *Spool) newSegmentFile(c *camera, u *media.AccessUnit, cause segment.Cause) (*segmentFile, error) {
 	p := part{number: c.nextNumber(), start: u.Wall.UTC().Truncate(time.Millisecond), epoch: u.Epoch, cause: cause}
+	if !s.sane(u.Wall) {
+		b := s.bootAt(u.Arrival)
+		p.boot = &b
+	}
 	if u.ClockKnown {
 		ms := u.ClockOffset.Milliseconds()
 		p.clock = &ms

@@ -174,7 +174,10 @@ func (s *Spool) kick() { wake(s.kicked) }
 
 // alive leaves a sign of life on disk, so that the next process knows how long none ran.
 func (s *Spool) alive() {
-	now := time.Now()
+	now := s.now()
+	if !s.sane(now) {
+		return // what is known stays known
+	}
 	_, err := s.lock.WriteAt([]byte(now.UTC().Format(time.RFC3339Nano)+"\n"), 0)
 	if err == nil {
 		err = os.Chtimes(s.lock.Name(), now, now)
@@ -198,12 +201,13 @@ func (s *Spool) causedByDown(end, now time.Time) bool {
 	if end.IsZero() || s.aliveThen.IsZero() {
 		return false
 	}
-	if s.aliveThen.Sub(end) <= cutOff && now.Sub(s.opened) <= backSoon {
+	opened := now.Add(-time.Since(s.opened)) // the clock may have been set since
+	if s.aliveThen.Sub(end) <= cutOff && now.Sub(opened) <= backSoon {
 		return true
 	}
 	from := s.aliveThen
 	if from.Before(end) {
 		from = end
 	}
-	return 2*s.opened.Sub(from) >= now.Sub(end)
+	return 2*opened.Sub(from) >= now.Sub(end)
 }
