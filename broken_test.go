@@ -49,7 +49,8 @@ func TestBrokenCameras(t *testing.T) {
 	fmt.Fprintf(&b, "%s%sspool: {segment: 4s}\npull: {connect_timeout: %v, bytes_timeout: %v, rtp_timeout: %v, "+
 		"key_timeout: %v, retry_min: 200ms, retry_max: 1s}\ncameras:\n", oneUnit, access, connect, silent, rtp, key)
 	for _, id := range []string{"good-1", "good-2"} {
-		fmt.Fprintf(&b, "  - {id: %s, name: A, unit: yf, main: %q, transport: tcp, record: main}\n", id, s.URL(id, media.Main))
+		fmt.Fprintf(&b, "  - {id: %s, name: A, unit: yf, main: %q, transport: tcp, record: main}\n",
+			id, s.URL(id, media.Main))
 	}
 	for _, c := range broken {
 		fmt.Fprintf(&b, "  - {id: %s, name: B, unit: yf, main: %q, transport: tcp, record: main}\n", c.id, c.url)

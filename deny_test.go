@@ -68,6 +68,13 @@ func TestDefaultDeny(t *testing.T) {
 		}
 	}
 	t.Logf("%d routes are closed", len(routes)-len(open))
+	for path, want := range map[string]string{
+		"/metrics": "skein_spool_bytes", "/debug/pprof/": "goroutine", "/v1/me": `"bench"`, "/v1/storage": "{",
+	} {
+		if _, body, err := n.get(path); err != nil || !strings.Contains(string(body), want) {
+			t.Errorf("GET %s as admin: %v, want %q in it", path, err, want)
+		}
+	}
 	for _, r := range []string{"/healthz", "/readyz", "/", "/index.html"} {
 		if code, _ := n.ask(t, http.MethodGet, r, func(http.Header) {}); code != http.StatusOK && code != 301 {
 			t.Errorf("GET %s: %d, want it open", r, code)

@@ -104,6 +104,7 @@ func TestSplit(t *testing.T) {
 		s.everyFrameOnce(t, id, began, end)
 	}
 	s.gateway.exactClips(t, "two", began, end)
+	s.gatewayRestarts(t)
 	s.rebuild(t, began, end)
 	s.check(t, "--deep")
 }
@@ -146,6 +147,17 @@ func (s *site) lingerEnds(t *testing.T, left time.Time) {
 }
 
 func (s *site) publications(what string) int { return strings.Count(s.edge.out.String(), what) }
+
+// gatewayRestarts proves that the edge finds a restarted gateway again, and that the live picture comes back.
+func (s *site) gatewayRestarts(t *testing.T) {
+	t.Helper()
+	s.gateway.stop()
+	s.gateway.start(t)
+	s.gateway.awaitState(t, status.Live, 40*time.Second, "one", "two")
+	v := s.gateway.watch(t, "two")
+	v.await(t, 50, 30*time.Second)
+	v.leave(t, s.gateway)
+}
 
 // everyFrameOnce proves that MinIO holds every frame from before began until after end exactly once, and that a clip of
 // all of it is whole.
