@@ -29,8 +29,8 @@ import (
 // testToken is the bearer token of every gateway under test.
 const testToken = "end-to-end-token-of-the-tests"
 
-// built is where the binary is built; TestMain removes it.
-var built struct { //nolint:gochecknoglobals // one binary for all tests
+// built is where the one binary of all tests is built; TestMain removes it.
+var built struct {
 	once sync.Once
 	dir  string
 	path string
@@ -113,7 +113,7 @@ func await(t testing.TB, at time.Time) {
 }
 
 // ports hands out ports below the ephemeral range that are free for TCP and UDP, each once.
-var ports = struct { //nolint:gochecknoglobals // tests of one process must not get the same port
+var ports = struct {
 	mu   sync.Mutex
 	used map[int]bool
 }{used: map[int]bool{}}
