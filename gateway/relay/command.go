@@ -16,6 +16,11 @@ import (
 //	{"type":"show","slot":0,"camera":"gate-3","profile":"main|sub|auto","width":640,"height":360}
 //	{"type":"hide","slot":0}
 //	{"type":"listen","slot":0}     sound of that slot's camera; slot -1 for none
+//	{"type":"tour","slot":0,"cameras":["gate-3","gate-4"],"camera":"gate-4","dwell_s":10,"profile":"auto","width":640,
+//	 "height":360}                 the cameras in turn, from camera on (default: the first); ends with show or hide
+//	{"type":"tour_pause","slot":0,"paused":true}
+//	{"type":"tour_next","slot":0}
+//	{"type":"stats","slots":[{"slot":0,"decoded":500,"dropped":1,"frozen":0,"freeze_ms":0,"jitter_ms":3}]}
 //
 // Gateway to page, at every change and about once a second while a slot shows something:
 //
@@ -24,10 +29,18 @@ import (
 //	{"type":"error","reason":"bad-message","detail":"…"}
 //
 // A slot is the index of its video section in the offer. States are those of package status. From the first live or
-// delayed state for a camera on, the pictures of the slot are that camera's.
+// delayed state for a camera on, the pictures of the slot are that camera's. While a slot tours, its states also hold
+// "index" and "total" (where in the list the camera is) and "paused"; a state with "skipped":true is about a camera that
+// was passed by because of its state and reason, and the slot goes on showing what it shows. Figures of "stats" are totals
+// since the connection began, but for jitter_ms.
 
-// maxCommand bounds a message in bytes.
-const maxCommand = 4096
+// Bounds of a message.
+const (
+	maxCommand = 16 << 10 // bytes
+	maxTour    = 128      // cameras
+	minDwell   = 2        // seconds
+	maxDwell   = 3600
+)
 
 // auto leaves the choice of the profile to the gateway.
 const auto media.Profile = "auto"
@@ -40,6 +53,10 @@ type command struct {
 	Profile media.Profile `json:"profile"`
 	Width   int           `json:"width"`
 	Height  int           `json:"height"`
+	Cameras []string      `json:"cameras"` // tour
+	Dwell   float64       `json:"dwell_s"` // tour
+	Paused  *bool         `json:"paused"`  // tour_pause; default true
+	Slots   []SlotReport  `json:"slots"`   // stats
 }
 
 // stateMessage is a message of the gateway about a slot.
@@ -53,11 +70,21 @@ type stateMessage struct {
 	AgeMS   int64         `json:"age_ms"`
 	FPS     int           `json:"fps"`
 	Kbps    int           `json:"kbps"`
+	Skipped bool          `json:"skipped,omitempty"`
+	*tourState
+}
+
+// tourState is what the states of a touring slot hold besides.
+type tourState struct {
+	Index  int  `json:"index"`
+	Total  int  `json:"total"`
+	Paused bool `json:"paused"`
 }
 
 // errorMessage answers a message that was not understood.
 type errorMessage struct {
 	Type   string `json:"type"`
+	Slot   *int   `json:"slot,omitempty"`
 	Reason Code   `json:"reason"`
 	Detail string `json:"detail"`
 }
@@ -78,28 +105,66 @@ func parseCommand(data []byte, slots int) (command, error) {
 		return c, fmt.Errorf("%w: more than one object", errCommand)
 	}
 	low := 0
+	var err error
 	switch c.Type {
 	case "show":
-		if c.Profile == "" {
-			c.Profile = auto
+		err = errors.Join(c.checkPicture(), checkCamera(c.Camera))
+	case "tour":
+		err = errors.Join(c.checkPicture(), c.checkTour())
+	case "hide", "tour_pause", "tour_next":
+	case "stats":
+		if len(c.Slots) > maxSlots+1 {
+			err = errors.New("too many slots")
 		}
-		if c.Profile != auto && !c.Profile.Valid() {
-			return c, fmt.Errorf(`%w: profile is "main", "sub" or "auto"`, errCommand)
-		}
-		if c.Camera == "" || len(c.Camera) > 64 {
-			return c, fmt.Errorf("%w: camera is missing or longer than 64 characters", errCommand)
-		}
-		if c.Width < 0 || c.Height < 0 || c.Width > 1<<16 || c.Height > 1<<16 {
-			return c, fmt.Errorf("%w: impossible size", errCommand)
-		}
-	case "hide":
 	case "listen":
 		low = -1
 	default:
-		return c, fmt.Errorf("%w: unknown type", errCommand)
+		err = errors.New("unknown type")
+	}
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", errCommand, err)
 	}
 	if c.Slot < low || c.Slot >= slots {
 		return c, fmt.Errorf("%w: slot %d of %d", errCommand, c.Slot, slots)
 	}
 	return c, nil
+}
+
+func checkCamera(id string) error {
+	if id == "" || len(id) > 64 {
+		return errors.New("camera is missing or longer than 64 characters")
+	}
+	return nil
+}
+
+// checkPicture checks what is said about how a camera is to be shown, and fills in the default.
+func (c *command) checkPicture() error {
+	if c.Profile == "" {
+		c.Profile = auto
+	}
+	if c.Profile != auto && !c.Profile.Valid() {
+		return errors.New(`profile is "main", "sub" or "auto"`)
+	}
+	if c.Width < 0 || c.Height < 0 || c.Width > 1<<16 || c.Height > 1<<16 {
+		return errors.New("impossible size")
+	}
+	return nil
+}
+
+func (c *command) checkTour() error {
+	if len(c.Cameras) == 0 || len(c.Cameras) > maxTour {
+		return fmt.Errorf("a tour has 1 to %d cameras", maxTour)
+	}
+	for _, id := range c.Cameras {
+		if err := checkCamera(id); err != nil {
+			return err
+		}
+	}
+	if c.Dwell == 0 {
+		c.Dwell = 10
+	}
+	if !(c.Dwell >= minDwell && c.Dwell <= maxDwell) {
+		return fmt.Errorf("dwell_s is %d to %d", minDwell, maxDwell)
+	}
+	return nil
 }

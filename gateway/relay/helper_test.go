@@ -60,7 +60,10 @@ func newCamera() *camera {
 }
 
 // publish publishes the next picture.
-func (c *camera) publish() {
+func (c *camera) publish() { c.publishAt(time.Now()) }
+
+// publishAt publishes the next picture as if it came then.
+func (c *camera) publishAt(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := c.n%c.gop == 0
@@ -81,7 +84,6 @@ func (c *camera) publish() {
 	slice[0] = head
 	binary.BigEndian.PutUint32(slice[1:], uint32(c.n)) // which picture it is
 	nalus = append(nalus, slice)
-	now := time.Now()
 	c.stream.Publish(&media.AccessUnit{
 		Desc: c.desc, Epoch: c.epoch, PTS: int64(c.n)*3600 + c.shift, Wall: now.UTC(), Arrival: now, Key: key, NALUs: nalus,
 	})

@@ -50,6 +50,7 @@ type session struct {
 	endOnce sync.Once
 	cause   atomic.Pointer[string]
 	readers sync.WaitGroup // of RTCP
+	seen    figures        // what the viewer reports
 
 	ice sync.Mutex // serialises changes of descriptions; guards the fields below
 	// offer is the last one applied, to be rewritten for an ICE restart.
@@ -307,8 +308,10 @@ func (s *session) snapshot() SessionStats {
 	if p := s.path.Load(); p != nil {
 		o.Remote = p.String()
 	}
+	seen := s.seen.snapshot()
 	for i, sl := range s.slots {
 		st := sl.snapshot()
+		st.Viewer = seen[i]
 		if s.wall != nil {
 			st.Camera, st.Profile = s.wall.shows(i)
 		} else if s.feed != nil {

@@ -46,6 +46,8 @@ type SlotStats struct {
 	RTTMS        float64           `json:"rtt_ms"`
 	Drops        map[string]uint64 `json:"drops,omitempty"`
 	Reason       Code              `json:"reason,omitempty"`
+	// Viewer is how the viewer says the pictures fared; nil if it does not say.
+	Viewer *ViewerStats `json:"viewer,omitempty"`
 }
 
 // SessionStats is a snapshot of one session.
@@ -95,6 +97,7 @@ type metrics struct {
 	refreshes  prometheus.Counter
 	catchUps   prometheus.Counter
 	asked      prometheus.Counter
+	viewers    viewerMetrics
 	drops      [dropReasons]prometheus.Counter
 }
 
@@ -122,6 +125,7 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 			Buckets: []float64{.01, .025, .05, .1, .2, .3, .5, .75, 1, 2, 5},
 		}),
 	}
+	m.viewers = newViewerMetrics(reg)
 	drops := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "skein_relay_drops_total", Help: "Units and retransmissions not sent, by reason.",
 	}, []string{"reason"})

@@ -41,51 +41,54 @@ type tile struct {
 	lossy   int // seconds of loss in a row
 	steady  int // seconds without
 	lowered bool
+	tour    *tour // nil: none
 }
 
 // show starts to bring c.Camera into the slot. Asking again for what is shown changes nothing.
 func (t *tile) show(c command) {
+	t.endTour()
 	if !t.wall.session.viewer.allowed(c.Camera) {
 		t.forbid(c.Camera)
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.wish(c)
+	t.change()
+}
+
+// wish makes c what the tile is to show. The caller holds t.mu.
+func (t *tile) wish(c command) {
 	if c.Camera != t.want.Camera {
 		t.lowered, t.lossy, t.steady = false, 0, 0
 	}
 	t.want, t.active = c, true
-	t.change()
 }
 
-// change starts the goroutine that fulfils want, ending an earlier one. The caller holds t.mu.
-func (t *tile) change() {
+// rest ends the goroutine that brings a stream, if there is one. The caller holds t.mu.
+func (t *tile) rest() {
 	if t.cancel != nil {
 		t.cancel()
 		t.cancel = nil
 	}
-	first, second := t.profiles()
+}
+
+// change starts the goroutine that fulfils want, ending an earlier one. The caller holds t.mu.
+func (t *tile) change() {
+	t.rest()
+	first, second := profiles(t.want, t.lowered)
 	if t.feed != nil && t.feed.key == (feedKey{t.want.Camera, first}) && !ended(t.feed) {
 		return
 	}
 	ctx, cancel := context.WithCancel(t.wall.ctx)
 	t.work, t.cancel = ctx, cancel
 	c := t.want
-	t.wall.mu.Lock()
-	closed := t.wall.closed
-	if !closed {
-		t.wall.work.Add(1)
-	}
-	t.wall.mu.Unlock()
-	if closed {
-		cancel()
-		return
-	}
-	go func() {
-		defer t.wall.work.Done()
+	if !t.wall.spawn(func() {
 		defer cancel()
 		t.bring(ctx, c.Camera, first, second)
-	}()
+	}) {
+		cancel()
+	}
 }
 
 func ended(f *feed) bool {
@@ -97,14 +100,14 @@ func ended(f *feed) bool {
 	}
 }
 
-// profiles returns the profile to show and the one to fall back to, "" for none. The caller holds t.mu.
-func (t *tile) profiles() (first, second media.Profile) {
-	switch t.want.Profile {
+// profiles returns the profile to show and the one to fall back to, "" for none. lowered tells that main was too much.
+func profiles(want command, lowered bool) (first, second media.Profile) {
+	switch want.Profile {
 	case media.Main, media.Sub:
-		return t.want.Profile, ""
+		return want.Profile, ""
 	}
 	// The receiver's bandwidth estimate is no ground for refusing main: it hardly exceeds what is being sent.
-	if !t.lowered && (t.want.Width > mainFromWidth || t.want.Height > mainFromHeight) {
+	if !lowered && (want.Width > mainFromWidth || want.Height > mainFromHeight) {
 		return media.Main, media.Sub
 	}
 	return media.Sub, media.Main
@@ -146,25 +149,36 @@ func (t *tile) bring(ctx context.Context, camera string, first, second media.Pro
 
 // try opens k and puts it into the slot once it has a picture. why is noted as the reason for not having shown another.
 func (t *tile) try(ctx context.Context, k feedKey, asked time.Time, why Code) error {
-	feeds := t.wall.session.relay.feeds
-	f, err := feeds.acquire(k) //nolint:contextcheck // a feed outlives the tile that starts it
+	f, err := t.fetch(ctx, k, t.wall.session.relay.cfg.StartTimeout)
 	if err != nil {
 		return err
 	}
-	desc, err := f.wait(ctx, t.wall.session.relay.cfg.StartTimeout)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		t.wall.session.relay.feeds.release(f)
+		return err
+	}
+	t.put(f, asked, why)
+	return nil
+}
+
+// fetch acquires the feed of k and waits until it has a picture that the slot can send.
+func (t *tile) fetch(ctx context.Context, k feedKey, limit time.Duration) (*feed, error) {
+	feeds := t.wall.session.relay.feeds
+	f, err := feeds.acquire(k) //nolint:contextcheck // a feed outlives the tile that starts it
+	if err != nil {
+		return nil, err
+	}
+	desc, err := f.wait(ctx, limit)
 	if err == nil {
 		err = t.slot.accepts(desc)
 	}
-	if err == nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if err = ctx.Err(); err == nil {
-			t.put(f, asked, why)
-			return nil
-		}
+	if err != nil {
+		feeds.release(f)
+		return nil, err
 	}
-	feeds.release(f)
-	return err
+	return f, nil
 }
 
 // accepts tells whether the slot can send the description's picture.
@@ -199,20 +213,23 @@ func (t *tile) put(f *feed, asked time.Time, why Code) {
 	}
 	t.told = stateMessage{
 		Slot: t.slot.index, Camera: f.key.camera, Profile: f.key.profile, State: state, Reason: why,
-		AgeMS: max(age.Milliseconds(), 0),
+		AgeMS: max(age.Milliseconds(), 0), tourState: t.tour.state(),
 	}
 	t.say(t.told)
 }
 
 // hide empties the slot: it costs nothing from now on.
 func (t *tile) hide() {
+	t.endTour()
+	t.empty()
+}
+
+// empty takes the picture away; a tour goes on.
+func (t *tile) empty() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.active = false
-	if t.cancel != nil {
-		t.cancel()
-		t.cancel = nil
-	}
+	t.rest()
 	t.slot.hide()
 	if t.feed != nil {
 		t.wall.session.relay.feeds.release(t.feed)
@@ -222,7 +239,7 @@ func (t *tile) hide() {
 
 // forbid empties the slot because the viewer may not see the camera.
 func (t *tile) forbid(camera string) {
-	t.hide()
+	t.empty()
 	t.say(stateMessage{Slot: t.slot.index, Camera: camera, State: status.NotPermitted, Reason: CodeForbidden})
 }
 
@@ -250,6 +267,7 @@ func (t *tile) say(m stateMessage) {
 func (t *tile) tick(now time.Time) {
 	if camera, ok := t.permitted(); !ok {
 		t.forbid(camera)
+		t.nextOfTour()
 		return
 	}
 	t.mu.Lock()
@@ -275,7 +293,7 @@ func (t *tile) tick(now time.Time) {
 	t.told = stateMessage{
 		Slot: t.slot.index, Camera: t.feed.key.camera, Profile: t.feed.key.profile, State: state, Reason: reason,
 		AgeMS: max(age.Milliseconds(), 0), FPS: int(stats.units - t.before.units),
-		Kbps: int((stats.bytes - t.before.bytes) * 8 / 1000),
+		Kbps: int((stats.bytes - t.before.bytes) * 8 / 1000), tourState: t.tour.state(),
 	}
 	t.before = stats
 	t.adapt(stats)

@@ -125,17 +125,40 @@ func (w *wall) receive(data []byte) {
 		w.send(errorMessage{Type: "error", Reason: CodeBadMessage, Detail: err.Error()})
 		return
 	}
+	w.obey(c)
+	w.tune()
+}
+
+func (w *wall) obey(c command) {
 	switch c.Type {
 	case "show":
 		w.tiles[c.Slot].show(c)
 	case "hide":
 		w.tiles[c.Slot].hide()
+	case "tour":
+		w.tiles[c.Slot].startTour(c)
+	case "tour_pause":
+		w.tiles[c.Slot].pauseTour(c.Paused == nil || *c.Paused)
+	case "tour_next":
+		w.tiles[c.Slot].nextOfTour()
+	case "stats":
+		w.session.reported(c.Slots)
 	case "listen":
 		w.tuning.Lock()
 		w.listen = c.Slot
 		w.tuning.Unlock()
 	}
-	w.tune()
+}
+
+// spawn runs f in a goroutine that close waits for; false once the wall closes. The caller may hold a tile's mu.
+func (w *wall) spawn(f func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	w.work.Go(f)
+	return true
 }
 
 // send writes a message to the page, if it listens.

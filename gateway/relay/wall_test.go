@@ -20,7 +20,8 @@ import (
 // wallState is what the gateway says about a slot.
 type wallState struct {
 	Type, Camera, Profile, State, Reason string
-	Slot, Kbps, FPS                      int
+	Slot, Kbps, FPS, Index, Total        int
+	Skipped, Paused                      bool
 	AgeMS                                int64 `json:"age_ms"`
 }
 

@@ -8,6 +8,7 @@ package whep
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"mime"
@@ -25,6 +26,7 @@ type Relay interface {
 	Wall(ctx context.Context, o relay.WallOffer) (relay.Session, error)
 	Publish(ctx context.Context, o relay.PublishOffer) (relay.Session, error)
 	Candidate(ctx context.Context, p relay.Patch) (relay.PatchResult, error)
+	Report(ctx context.Context, id string, v relay.Viewer, slots []relay.SlotReport) error
 	End(ctx context.Context, id string, v relay.Viewer) error
 }
 
@@ -32,7 +34,9 @@ const (
 	typeSDP      = "application/sdp"
 	typeFragment = "application/trickle-ice-sdpfrag"
 
-	maxOfferBytes = 512 << 10
+	maxOfferBytes  = 512 << 10
+	maxReportBytes = 16 << 10
+	maxReports     = 64 // slots
 
 	pathWHEP  = "/v1/whep/"
 	pathWHIP  = "/v1/whip/"
@@ -59,6 +63,7 @@ func Handler(r Relay, viewer func(*http.Request) relay.Viewer, logger *slog.Logg
 	mux.HandleFunc(pathWHEP+"{camera}", h.endpoint(h.postWHEP))
 	mux.HandleFunc(pathWalls, h.endpoint(h.postWall))
 	mux.HandleFunc(pathWHEP+"{camera}/{session}", h.resource)
+	mux.HandleFunc("POST "+pathWHEP+"{camera}/{session}/stats", h.report)
 	mux.HandleFunc(pathWalls+"/{session}", h.resource)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, http.StatusNotFound, "there is nothing here")
@@ -188,6 +193,26 @@ func (h *handler) postWall(w http.ResponseWriter, r *http.Request, sdp string) {
 		return
 	}
 	h.created(w, pathWalls+"/"+s.ID, s)
+}
+
+// report takes how the pictures fared at the viewer: {"slots":[…]} as on a wall's data channel.
+func (h *handler) report(w http.ResponseWriter, r *http.Request) {
+	body, ok := h.body(w, r, "application/json", maxReportBytes)
+	if !ok {
+		return
+	}
+	var in struct {
+		Slots []relay.SlotReport `json:"slots"`
+	}
+	if err := json.Unmarshal([]byte(body), &in); err != nil || len(in.Slots) == 0 || len(in.Slots) > maxReports {
+		problem.Write(w, r, http.StatusBadRequest, `want {"slots":[{"slot":0,"decoded":…}]}`)
+		return
+	}
+	if err := h.relay.Report(r.Context(), r.PathValue("session"), h.viewer(r), in.Slots); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // created answers an offer (RFC 9725 section 4.2).

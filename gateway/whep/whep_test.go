@@ -24,10 +24,13 @@ type fake struct {
 	wall    relay.WallOffer
 	patch   relay.Patch
 	publish relay.PublishOffer
-	ended   string
-	session relay.Session
-	result  relay.PatchResult
-	err     error
+
+	reporter string
+	reported []relay.SlotReport
+	ended    string
+	session  relay.Session
+	result   relay.PatchResult
+	err      error
 }
 
 func (f *fake) Answer(_ context.Context, o relay.Offer) (relay.Session, error) {
@@ -43,6 +46,11 @@ func (f *fake) Wall(_ context.Context, o relay.WallOffer) (relay.Session, error)
 func (f *fake) Publish(_ context.Context, o relay.PublishOffer) (relay.Session, error) {
 	f.publish = o
 	return f.session, f.err
+}
+
+func (f *fake) Report(_ context.Context, id string, _ relay.Viewer, slots []relay.SlotReport) error {
+	f.reporter, f.reported = id, slots
+	return f.err
 }
 
 func (f *fake) Candidate(_ context.Context, p relay.Patch) (relay.PatchResult, error) {
@@ -118,6 +126,30 @@ func TestPostPublishes(t *testing.T) {
 	f.err = &relay.Error{Code: relay.CodeBusy, Detail: "d"}
 	if w := do("POST", "/v1/whip/body-7"); w.Code != http.StatusConflict {
 		t.Errorf("busy: %d", w.Code)
+	}
+}
+
+func TestViewersReport(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	post := func(body, kind string) int {
+		return call(t, f, "POST", "/v1/whep/gate-3/s1/stats", body, "Content-Type", kind).Code
+	}
+	if c := post(`{"slots":[{"slot":0,"decoded":25,"freeze_ms":12.5}]}`, "application/json"); c != http.StatusNoContent ||
+		f.reporter != "s1" || len(f.reported) != 1 || f.reported[0].Decoded != 25 || f.reported[0].FreezeMS != 12.5 {
+		t.Errorf("%d %+v", c, f)
+	}
+	for _, body := range []string{``, `{}`, `{"slots":[{"slot":"a"}]}`, `{"slots":[{"decoded":-1}]}`, `[1]`} {
+		if c := post(body, "application/json"); c != http.StatusBadRequest {
+			t.Errorf("%s: %d", body, c)
+		}
+	}
+	if c := post(`{}`, "text/plain"); c != http.StatusUnsupportedMediaType {
+		t.Errorf("%d", c)
+	}
+	f.err = &relay.Error{Code: relay.CodeUnknownSession, Detail: "d"}
+	if c := post(`{"slots":[{"slot":0}]}`, "application/json"); c != http.StatusNotFound {
+		t.Errorf("%d", c)
 	}
 }
 
