@@ -70,7 +70,7 @@ func (c *camera) recorded() *source {
 // record keeps the camera's recording going: whatever ends it but ctx, it is begun again.
 func (c *camera) record(ctx context.Context, s *source) {
 	for ctx.Err() == nil {
-		err := c.spool.Record(ctx, c.cam.ID, s.stream)
+		err := c.recordOnce(ctx, s)
 		if ctx.Err() != nil {
 			return
 		}
@@ -80,6 +80,17 @@ func (c *camera) record(ctx context.Context, s *source) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// recordOnce records until something ends it. A spool that can be told the profile is told.
+func (c *camera) recordOnce(ctx context.Context, s *source) error {
+	p, ok := c.spool.(interface {
+		RecordProfile(ctx context.Context, camera string, p media.Profile, s *stream.Stream) error
+	})
+	if ok {
+		return p.RecordProfile(ctx, c.cam.ID, s.profile, s.stream)
+	}
+	return c.spool.Record(ctx, c.cam.ID, s.stream)
 }
 
 func (c *camera) status(now time.Time) status.Camera {

@@ -17,6 +17,7 @@ import (
 // Locks nest in this order: commitMu, mu, Spool.queue's.
 type camera struct {
 	id, dir string
+	sub     atomic.Bool  // it is the sub stream that is recorded
 	hurry   atomic.Int64 // unix ms: footage before it is wanted in the archive now
 
 	commitMu sync.Mutex // held while committing or changing manifests; guards the fields below

@@ -12,6 +12,7 @@ const (
 	DefaultSync      = time.Second
 	DefaultSilence   = 10 * time.Second
 	DefaultParallel  = 4
+	DefaultWarnLeft  = 24 * time.Hour
 	DefaultFresh     = 5 * time.Minute
 	DefaultRetryMin  = time.Second
 	DefaultRetryMax  = 30 * time.Second
@@ -37,6 +38,9 @@ type Config struct {
 	Silence time.Duration `yaml:"silence,omitempty"`
 	// Keep holds shipped segments on disk for so long, if there is room. 0: they go with their receipt.
 	Keep time.Duration `yaml:"keep,omitempty"`
+	// WarnLeft is the time until the spool is full, at the rate at which the backlog grows, below which the spool warns,
+	// however empty it still is.
+	WarnLeft time.Duration `yaml:"warn_left,omitempty"`
 	// Ship tells how segments go to the recorder.
 	Ship ShipConfig `yaml:"ship,omitempty"`
 }
@@ -64,6 +68,7 @@ func (c Config) WithDefaults() Config {
 	fill(&c.Segment, DefaultSegment)
 	fill(&c.Sync, DefaultSync)
 	fill(&c.Silence, DefaultSilence)
+	fill(&c.WarnLeft, DefaultWarnLeft)
 	fill(&c.Ship.Parallel, DefaultParallel)
 	fill(&c.Ship.Fresh, DefaultFresh)
 	fill(&c.Ship.RetryMin, DefaultRetryMin)
@@ -95,6 +100,7 @@ func (c Config) Validate() error {
 	within("sync", c.Sync, minSync, 10*time.Second)
 	within("silence", c.Silence, time.Second, 10*time.Minute)
 	check(c.Keep >= 0, "spool.keep: %v: want 0 or more", c.Keep)
+	check(c.WarnLeft > 0, "spool.warn_left: %v: want more than 0", c.WarnLeft)
 	s := c.Ship
 	check(s.Parallel >= 1 && s.Parallel <= 64, "spool.ship.parallel: %d: want 1 to 64", s.Parallel)
 	check(s.BacklogRate >= 0, "spool.ship.backlog_rate: %d: want 0 (no cap) or bytes per second", s.BacklogRate)

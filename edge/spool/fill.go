@@ -3,6 +3,7 @@ package spool
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -70,6 +71,9 @@ func (s *Spool) look(st fsFill) room {
 	percent(used, s.cfg.MaxBytes)
 	percent(st.size-st.free, st.size)
 	percent(st.inodes-st.inodesFree, st.inodes)
+	if left := s.timeLeft(st); left >= 0 && left < s.cfg.WarnLeft {
+		r.level = max(r.level, LevelWarn)
+	}
 	if limit := s.cfg.MaxBytes; limit > 0 && used >= limit/100*markEmergency {
 		r.must = used - limit/100*markRelief
 	}
@@ -86,6 +90,31 @@ func (s *Spool) look(st fsFill) room {
 	return r
 }
 
+// timeLeft returns how long it takes at the present growth of the backlog until unshipped footage has to be dropped,
+// -1 if it does not grow. What is shipped and only kept counts as room.
+func (s *Spool) timeLeft(st fsFill) time.Duration {
+	growth := s.shipped.growth()
+	if growth <= 0 {
+		return -1
+	}
+	_, backlog := s.queue.size()
+	room := int64(math.MaxInt64)
+	if limit := s.cfg.MaxBytes; limit > 0 {
+		room = limit/100*markEmergency - backlog
+	}
+	if st.size > 0 {
+		kept := max(0, s.used.Load()-backlog)
+		room = min(room, st.free+kept-min(int64(lastReserve), st.size/100*(100-markEmergency)))
+	}
+	if room == math.MaxInt64 {
+		return -1
+	}
+	return time.Duration(min(float64(max(0, room))/growth, maxLeft.Seconds()) * float64(time.Second))
+}
+
+// maxLeft is the longest time left that is told.
+const maxLeft = 10 * 365 * 24 * time.Hour
+
 // makeRoom looks at the space there is and drops footage if it must: first what the archive has, oldest receipt first,
 // then the oldest footage, under a typed gap.
 func (s *Spool) makeRoom() {
@@ -99,6 +128,10 @@ func (s *Spool) makeRoom() {
 	}
 	r := s.look(st)
 	s.free.Store(st.free)
+	s.left.Store(int64(s.timeLeft(st)))
+	if st.inodes > 0 {
+		s.inodes.Store((st.inodes - st.inodesFree) * 1000 / st.inodes)
+	}
 	if old := Level(s.full.Swap(int64(r.level))); old != r.level {
 		s.log.Warn("spool fill changed", "from", old.String(), "to", r.level.String(),
 			"bytes", s.used.Load(), "max_bytes", s.cfg.MaxBytes, "free", st.free)

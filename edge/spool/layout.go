@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"skein/edge/media"
 	"skein/recorder/segment"
 )
 
@@ -35,17 +36,33 @@ type part struct {
 	epoch  uint32
 	cause  segment.Cause // of a gap before it
 	clock  *int64        // camera clock minus edge clock, ms
+	sub    bool          // of the camera's sub stream
 	boot   *bootTime     // of start, if the clock could not be believed
 }
 
-// name returns "<number>-<start_ms>-<epoch>-<cause>-<clock_ms or x>[~<boot>~<ms>].part".
+// name returns "<number>-<start_ms>-<epoch>-<cause>-<clock_ms or x>[@sub][~<boot>~<ms>].part".
 func (p part) name() string {
 	clock := "x"
 	if p.clock != nil {
 		clock = strconv.FormatInt(*p.clock, 10)
 	}
-	return fmt.Sprintf("%08d-%d-%d-%s-%s%s%s", p.number, p.start.UnixMilli(), p.epoch, p.cause, clock, p.boot.field(),
-		partSuffix)
+	profile := ""
+	if p.sub {
+		profile = subField
+	}
+	return fmt.Sprintf("%08d-%d-%d-%s-%s%s%s%s", p.number, p.start.UnixMilli(), p.epoch, p.cause, clock, profile,
+		p.boot.field(), partSuffix)
+}
+
+// subField marks the sub stream in a part's name.
+const subField = "@" + string(media.Sub)
+
+// profile returns the profile of the camera that the file holds.
+func (p part) profile() string {
+	if p.sub {
+		return string(media.Sub)
+	}
+	return string(media.Main)
 }
 
 // parsePart is the inverse of part.name.
@@ -55,11 +72,12 @@ func parsePart(name string) (part, error) {
 	}
 	s, ok := strings.CutSuffix(name, partSuffix)
 	s, booted, held := strings.Cut(s, "~")
+	s, sub := strings.CutSuffix(s, subField)
 	f := strings.SplitN(s, "-", 5)
 	if !ok || len(f) != 5 {
 		return bad("its name")
 	}
-	var p part
+	p := part{sub: sub}
 	var err error
 	if held {
 		id, ms, _ := strings.Cut(booted, "~")

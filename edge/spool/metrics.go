@@ -2,6 +2,7 @@ package spool
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -99,6 +100,16 @@ func (m *metrics) gauges(s *Spool, gauge func(name, help string, f func() float6
 	gauge("bytes", "Bytes of all files of the spool.", func() float64 { return float64(s.used.Load()) })
 	gauge("max_bytes", "Bound of the spool in bytes, 0: none.", func() float64 { return float64(s.cfg.MaxBytes) })
 	gauge("level", "Fill: 0 normal, 1 warn, 2 shed, 3 emergency.", func() float64 { return float64(s.full.Load()) })
+	gauge("inodes_used_ratio", "Share of the file system's inodes in use.", func() float64 {
+		return float64(s.inodes.Load()) / 1000
+	})
+	gauge("left_seconds", "Time until footage must be dropped at the present growth of the backlog, -1: it does not grow.",
+		func() float64 {
+			if d := time.Duration(s.left.Load()); d >= 0 {
+				return d.Seconds()
+			}
+			return -1
+		})
 	gauge("backlog_segments", "Sealed segments without a receipt.", func() float64 {
 		n, _ := s.queue.size()
 		return float64(n)

@@ -27,31 +27,37 @@ type source interface {
 	Next(ctx context.Context) (*media.AccessUnit, error)
 }
 
-// Record writes the camera's main stream until ctx ends (nil) or the stream does (its error). What was published
-// before that is in a sealed segment when it returns. A stream that no segment can hold is an error at once. At most
-// one Record per camera runs at a time.
+// Record writes the camera's main stream; see RecordProfile.
 func (s *Spool) Record(ctx context.Context, camera string, st *stream.Stream) error {
-	r := st.Subscribe(stream.ReaderOptions{Name: "spool", Queue: readerQueue, History: true})
-	defer r.Close()
-	return s.record(ctx, camera, st, r)
+	return s.RecordProfile(ctx, camera, media.Main, st)
 }
 
-func (s *Spool) record(ctx context.Context, id string, identity any, src source) error {
-	c, err := s.camera(id)
+// RecordProfile writes one profile of the camera until ctx ends (nil) or the stream does (its error). What was published
+// before that is in a sealed segment when it returns. A stream that no segment can hold is an error at once. At most
+// one Record per camera runs at a time.
+func (s *Spool) RecordProfile(ctx context.Context, camera string, p media.Profile, st *stream.Stream) error {
+	c, err := s.camera(camera)
 	if err != nil {
 		return err
 	}
+	r := st.Subscribe(stream.ReaderOptions{Name: "spool", Queue: readerQueue, History: true})
+	defer r.Close()
+	return s.record(ctx, c, p, st, r)
+}
+
+func (s *Spool) record(ctx context.Context, c *camera, p media.Profile, identity any, src source) error {
 	if !c.start() {
-		return fmt.Errorf("camera %s is already being recorded", id)
+		return fmt.Errorf("camera %s is already being recorded", c.id)
 	}
+	c.sub.Store(p == media.Sub)
 	s.recordBegins()
 	defer s.recordEnds()
 	defer c.stop()
 	if c.lastStream != identity {
 		c.lastStream, c.lastSeq = identity, 0
 	}
-	r := &recording{s: s, c: c, src: src, log: s.log.With("camera", id), resumed: true}
-	err = r.run(ctx)
+	r := &recording{s: s, c: c, src: src, log: s.log.With("camera", c.id), resumed: true}
+	err := r.run(ctx)
 	r.cut(segment.SealedStop, time.Time{})
 	s.settle(c)
 	return err

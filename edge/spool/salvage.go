@@ -69,7 +69,7 @@ func (s *Spool) salvage(c *camera, path string, p part, how salvage) (m segment.
 	}
 	s.used.Add(n - st.Size())
 	m = segment.Manifest{
-		Camera: c.id, Profile: string(media.Main), Epoch: p.epoch, Start: p.start, Clock: p.clock,
+		Camera: c.id, Profile: p.profile(), Epoch: p.epoch, Start: p.start, Clock: p.clock,
 		Duration: x.Duration(), Bytes: n, Codecs: codecs(x), Frames: x.Frames(), Sealed: how.why,
 	}
 	m.Holes = holes(x)

@@ -59,7 +59,10 @@ func (s *Spool) openSegment(c *camera, u *media.AccessUnit, cause segment.Cause)
 }
 
 func (s *Spool) newSegmentFile(c *camera, u *media.AccessUnit, cause segment.Cause) (*segmentFile, error) {
-	p := part{number: c.nextNumber(), start: u.Wall.UTC().Truncate(time.Millisecond), epoch: u.Epoch, cause: cause}
+	p := part{
+		number: c.nextNumber(), start: u.Wall.UTC().Truncate(time.Millisecond), epoch: u.Epoch, cause: cause,
+		sub: c.sub.Load(),
+	}
 	if !s.sane(u.Wall) {
 		b := s.bootAt(u.Arrival)
 		p.boot = &b
@@ -211,7 +214,7 @@ func (f *segmentFile) commit() error {
 // manifest describes a file that was finished without a failure.
 func (f *segmentFile) manifest(camera string) segment.Manifest {
 	m := segment.Manifest{
-		Camera: camera, Profile: string(media.Main), Epoch: f.part.epoch, Start: f.part.start, Clock: f.part.clock,
+		Camera: camera, Profile: f.part.profile(), Epoch: f.part.epoch, Start: f.part.start, Clock: f.part.clock,
 		Duration: f.info.Duration, Bytes: f.written.Load(), Codecs: f.info.Codecs, Frames: f.info.Frames,
 		Sealed: f.sealed,
 	}

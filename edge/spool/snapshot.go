@@ -19,7 +19,9 @@ type Snapshot struct {
 	Level         Level         `json:"level"`
 	Bytes         int64         `json:"bytes"`
 	MaxBytes      int64         `json:"max_bytes,omitempty"`
-	Free          int64         `json:"free"` // of the file system
+	Free          int64         `json:"free"`    // of the file system
+	Inodes        float64       `json:"inodes"`  // share of the file system's inodes in use, 0 to 1
+	Left          time.Duration `json:"left_ns"` // until footage must be dropped at the present growth, -1: it does not grow
 	Backlog       int           `json:"backlog"`
 	BacklogBytes  int64         `json:"backlog_bytes"`
 	OldestAge     time.Duration `json:"oldest_age_ns"`
@@ -37,7 +39,7 @@ func (s *Spool) Snapshot() Snapshot {
 	out := Snapshot{
 		Level: s.Level(), Bytes: s.used.Load(), MaxBytes: s.cfg.MaxBytes, Free: s.free.Load(), Backlog: n,
 		BacklogBytes: bytes, OldestAge: s.oldestAge(), Dropped: s.m.dropped.load(), SetAside: s.bad.Load(),
-		Gaps: s.gapsWaiting(),
+		Gaps: s.gapsWaiting(), Inodes: float64(s.inodes.Load()) / 1000, Left: time.Duration(s.left.Load()),
 	}
 	s.shipped.fill(&out)
 	return out
@@ -92,6 +94,21 @@ func (p *progress) tick(now time.Time, q *queue) time.Time {
 		p.samples = p.samples[1:]
 	}
 	return p.lastAlive
+}
+
+// growth returns how fast the backlog grows, in bytes per second; 0 if it shrinks, or is not watched long enough.
+func (p *progress) growth() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.samples)
+	if n < 2 {
+		return 0
+	}
+	a, b := p.samples[0], p.samples[n-1]
+	if b.at.Sub(a.at) < rateWindow/2 || b.bytes <= a.bytes {
+		return 0
+	}
+	return float64(b.bytes-a.bytes) / b.at.Sub(a.at).Seconds()
 }
 
 // fill estimates the time until the backlog is gone from how it changed lately.

@@ -54,6 +54,9 @@ type Spool struct {
 	bad  atomic.Int64 // files set aside
 	full atomic.Int64 // Level
 	free atomic.Int64 // bytes of the file system
+	left atomic.Int64 // time.Duration until footage must be dropped, -1: it does not come to that
+
+	inodes atomic.Int64 // of the file system, in use, per mille
 
 	opened    time.Time
 	aliveThen time.Time // when an earlier process was last known to run, zero: never
