@@ -38,7 +38,7 @@ func (c edgeCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer e.close()
-	client, pub, err := newLink(p, e.role)
+	client, pub, err := newLink(p, e)
 	if err != nil {
 		return err
 	}
@@ -54,12 +54,14 @@ func (c edgeCommand) Run(ctx context.Context) error {
 }
 
 // newLink builds the edge's end of the control link and what publishes for it.
-func newLink(p *process, role *edge.Edge) (*link.Client, *edge.Publisher, error) {
+func newLink(p *process, e *edgeRole) (*link.Client, *edge.Publisher, error) {
 	log := p.log.With("role", "edge")
+	role := e.role
 	pub := edge.NewPublisher(role, log)
 	client, err := link.NewClient(link.ClientOptions{
 		URL: p.cfg.Link.Gateway, Node: p.cfg.Link.Node, Token: p.cfg.Link.Token, Software: version,
 		Offer: func() []link.Camera { return offer(role) }, Statuses: role, Publisher: pub, Logger: log,
+		Hurry: e.spool.Hurry,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -55,6 +55,9 @@ type ClientOptions struct {
 	Offer     func() []Camera                                                   // the cameras this node has, now
 	Statuses  Statuses
 	Publisher Publisher
+	// Hurry brings a camera's footage up to until into the archive, or returns why that was not done before ctx ended. Nil:
+	// this node ships nothing.
+	Hurry func(ctx context.Context, camera string, until time.Time) error
 	// Poll is how often states are looked at for changes. Default 1 s.
 	Poll time.Duration
 	// Resync is how often all states are sent, changed or not. Default 15 s.
@@ -314,13 +317,20 @@ func (c *Client) base(raw string) (*url.URL, error) {
 }
 
 func (c *Client) read(ctx context.Context, conn *websocket.Conn, base *url.URL) error {
+	ctx, cancel := context.WithCancel(ctx)
+	hurries := newHurries(c)
+	defer hurries.wait()
+	defer cancel()
 	for {
 		m, err := receive(ctx, conn)
 		if err != nil {
 			return err
 		}
-		if m.Type == TypeDesired {
+		switch m.Type {
+		case TypeDesired:
 			c.reconcile(m.Desired.Publish, base)
+		case TypeHurry:
+			hurries.take(ctx, conn, m.Hurry)
 		}
 	}
 }

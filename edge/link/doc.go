@@ -15,6 +15,11 @@
 // [Streams] is what the gateway's live plane opens streams from. The first viewer of a profile makes the node publish
 // it over RTSP with a one-time token, all further viewers share it, and it stops a linger time after the last one left.
 //
+// # Footage in a hurry
+//
+// A clip that ends about now would miss what still lies in the node's open segment: [Hub.Hurry] makes the node end and
+// ship it, and waits for the answer.
+//
 // Nobody here touches media: [Client] starts and stops publishers through [Publisher], and the gateway's RTSP server
 // hands an arriving publication to [Streams.Accept].
 package link

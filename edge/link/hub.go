@@ -49,6 +49,8 @@ type Hub struct {
 	mu      sync.Mutex // guards the fields below and those of every node; never held while sending
 	nodes   map[string]*node
 	stopped bool
+	waiting map[uint64]waiting // for answers to Hurry, by request
+	request uint64             // number of the last one
 }
 
 // node is what the hub knows of one node. The hub's mu guards it.
@@ -81,7 +83,7 @@ func NewHub(o HubOptions) *Hub {
 	h := &Hub{
 		o: o, log: o.Logger, live: liveness{every: o.Ping, within: o.Pong}.withDefaults(),
 		stop: make(chan struct{}), nodes: map[string]*node{},
-		watch: func(string, *Failed) {},
+		watch: func(string, *Failed) {}, waiting: map[uint64]waiting{},
 	}
 	h.metrics = newHubMetrics(o.Registerer)
 	return h

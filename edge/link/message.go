@@ -27,6 +27,8 @@ const (
 	TypeStatus  = "status"  // node to gateway: Status
 	TypeFailed  = "failed"  // node to gateway: Failed
 	TypeDesired = "desired" // gateway to node: Desired
+	TypeHurry   = "hurry"   // gateway to node: Hurry
+	TypeHurried = "hurried" // node to gateway, answer: Hurried
 )
 
 // Message is one WebSocket text message: a type, and the field of that type set. An unknown type is ignored, so that a
@@ -39,6 +41,8 @@ type Message struct {
 	Status  *Status  `json:"status,omitempty"`
 	Failed  *Failed  `json:"failed,omitempty"`
 	Desired *Desired `json:"desired,omitempty"`
+	Hurry   *Hurry   `json:"hurry,omitempty"`
+	Hurried *Hurried `json:"hurried,omitempty"`
 }
 
 // Hello opens the link.
@@ -99,6 +103,22 @@ type Publish struct {
 	Profile media.Profile `json:"profile"`
 	Path    string        `json:"path"`  // of the RTSP URL, with the leading slash
 	Token   string        `json:"token"` // password of the publication, good for one ANNOUNCE
+}
+
+// Hurry asks the node to bring a camera's footage up to a moment into the archive now, for somebody waits for it. A node
+// that does not know this message ignores it, and the gateway waits in vain for a moment.
+type Hurry struct {
+	ID     uint64    `json:"id"` // of the request, in the answer too
+	Camera string    `json:"camera"`
+	Until  time.Time `json:"until"`
+	// WithinMS is how long the gateway waits for the answer, in milliseconds.
+	WithinMS int64 `json:"within_ms"`
+}
+
+// Hurried answers Hurry: the footage is in the archive if Error is empty.
+type Hurried struct {
+	ID    uint64 `json:"id"`
+	Error string `json:"error,omitempty"` // one line, without credentials
 }
 
 // String hides the token.
@@ -170,6 +190,17 @@ func (m Message) check() error {
 			return errMissing
 		}
 		return checkDesired(m.Desired.Publish)
+	case TypeHurry:
+		if m.Hurry == nil {
+			return errMissing
+		}
+		if !validID(m.Hurry.Camera) {
+			return fmt.Errorf("camera %q is no id", m.Hurry.Camera)
+		}
+	case TypeHurried:
+		if m.Hurried == nil {
+			return errMissing
+		}
 	}
 	return nil
 }

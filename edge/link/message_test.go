@@ -74,6 +74,8 @@ func FuzzParse(f *testing.F) {
 		`{"type":"hello","hello":{"version":1,"node":"e","software":"s","now":"2026-11-23T00:00:00Z","cameras":[{"id":"c","profiles":["main"]}]}}`,
 		`{"type":"status","status":{"full":true,"first":true,"last":true,"cameras":[{"id":"c","profiles":{"main":{"state":"live","since":"2026-11-23T00:00:00Z"}}}]}}`,
 		`{"type":"desired","desired":{"publish":[{"camera":"c","profile":"main","path":"/live/c/main","token":"t"}]}}`,
+		`{"type":"hurry","hurry":{"id":7,"camera":"c","until":"2026-11-23T00:00:00Z","within_ms":5000}}`,
+		`{"type":"hurried","hurried":{"id":7,"error":"e"}}`,
 		`{"type":"failed","failed":{"camera":"c","profile":"sub","token":"t","reason":"r"}}`,
 	} {
 		f.Add([]byte(s))

@@ -138,6 +138,8 @@ func (s *session) read(ctx context.Context) error {
 			s.hub.report(s, m.Status)
 		case TypeFailed:
 			s.hub.watch(s.node, m.Failed)
+		case TypeHurried:
+			s.hub.hurried(s, m.Hurried)
 		case TypeHello:
 			return fmt.Errorf("%w: second hello", errMessage)
 		}
@@ -170,6 +172,12 @@ func (h *Hub) attach(s *session, hello *Hello, remote string) {
 func (h *Hub) detach(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for id, w := range h.waiting {
+		if w.session == s {
+			w.done <- ErrNodeDown.Error()
+			delete(h.waiting, id)
+		}
+	}
 	if n := h.nodes[s.node]; n != nil && n.session == s {
 		n.session, n.since, n.report = nil, time.Now(), nil
 		h.metrics.up.Dec()
