@@ -1,5 +1,6 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { clock, fromInput, length, parse, signed, since, sinceShort, stamp, toInput } from "./time";
+import { setZone, zoneLabel } from "./zone";
 
 const noon = Date.UTC(2026, 10, 23, 4, 0, 0); // 12:00 in Shanghai
 
@@ -61,4 +62,21 @@ it("takes absent and zero times as unknown", () => {
   expect(parse(undefined)).toBeUndefined();
   expect(parse("0001-01-01T00:00:00Z")).toBeUndefined();
   expect(parse("2026-11-23T04:00:00.5Z")).toBe(noon + 500);
+});
+
+describe("the zone", () => {
+  afterEach(() => setZone("Asia/Shanghai"));
+  it("is Beijing's until somebody chooses", () => {
+    expect(clock(noon)).toBe("12:00:00");
+    setZone("UTC");
+    expect(clock(noon)).toBe("04:00:00");
+    expect(fromInput(toInput(noon))).toBe(noon);
+    setZone("local");
+    expect(fromInput(toInput(noon))).toBe(noon);
+  });
+  it("has a short name", () => {
+    expect(zoneLabel(noon)).toBe("UTC+8");
+    expect(zoneLabel(noon, "UTC")).toBe("UTC");
+    expect(zoneLabel(noon, "America/St_Johns")).toBe("UTC−3:30");
+  });
 });

@@ -1,6 +1,5 @@
 /** Times are kept as epoch milliseconds (UTC) and shown in one zone, Asia/Shanghai unless the viewer chose another. */
-
-export const defaultZone = "Asia/Shanghai";
+import { zone as chosen } from "./zone";
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
@@ -38,34 +37,34 @@ function fields(ms: number, zone: string): Fields {
 }
 
 /** hh:mm:ss */
-export function clock(ms: number, zone = defaultZone): string {
+export function clock(ms: number, zone = chosen()): string {
   const f = fields(ms, zone);
   return `${f.hour}:${f.minute}:${f.second}`;
 }
 
 /** yyyy-mm-dd */
-export function day(ms: number, zone = defaultZone): string {
+export function day(ms: number, zone = chosen()): string {
   const f = fields(ms, zone);
   return `${f.year}-${f.month}-${f.day}`;
 }
 
 /** yyyy-mm-dd hh:mm:ss */
-export function stamp(ms: number, zone = defaultZone): string {
+export function stamp(ms: number, zone = chosen()): string {
   return `${day(ms, zone)} ${clock(ms, zone)}`;
 }
 
 /** hh:mm:ss if it is today in the zone, else with the date: a stale picture must not look like a minute old. */
-export function since(ms: number, now: number, zone = defaultZone): string {
+export function since(ms: number, now: number, zone = chosen()): string {
   return day(ms, zone) === day(now, zone) ? clock(ms, zone) : stamp(ms, zone);
 }
 
 /** The same, short: hh:mm:ss today, mm-dd hh:mm before. */
-export function sinceShort(ms: number, now: number, zone = defaultZone): string {
+export function sinceShort(ms: number, now: number, zone = chosen()): string {
   return day(ms, zone) === day(now, zone) ? clock(ms, zone) : stamp(ms, zone).slice(5, 16);
 }
 
 /** The value of an <input type="datetime-local"> for an instant. */
-export function toInput(ms: number, zone = defaultZone): string {
+export function toInput(ms: number, zone = chosen()): string {
   const f = fields(ms, zone);
   return `${f.year}-${f.month}-${f.day}T${f.hour}:${f.minute}:${f.second}`;
 }
@@ -80,7 +79,7 @@ function offset(ms: number, zone: string): number {
  * The instant of a wall-clock time in a zone; NaN if malformed. A time that a clock change repeats means its first
  * occurrence; one that it skips is moved on by the size of the skip.
  */
-export function fromInput(text: string, zone = defaultZone): number {
+export function fromInput(text: string, zone = chosen()): number {
   const m = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d))?$/.exec(text.trim());
   if (!m) return Number.NaN;
   const n = (i: number) => Number(m[i] ?? 0);

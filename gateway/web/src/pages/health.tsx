@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import type { Camera } from "../api/types";
 import { reasonText, type T, useTexts } from "../i18n";
 import { parse, signed, sinceShort, stamp } from "../lib/time";
+import { useZone } from "../lib/zone";
 import { badges, listed, type Badge as State } from "../live/tile";
 import { useCameras } from "../state";
 import { Antd } from "../ui/antd";
@@ -252,7 +253,7 @@ function useRest(ref: React.RefObject<HTMLElement | null>): number {
 }
 
 export default function Health() {
-  const { t } = useTexts();
+  const { t, language } = useTexts();
   const { cameras, units, reachable, at, offset } = useCameras();
   const [state, setState] = useState<State>();
   const [unit, setUnit] = useState<string>();
@@ -280,7 +281,9 @@ export default function Health() {
       )
       .filter((r) => (state === undefined || r.state === state) && found(r.camera));
   }, [inUnit, units, reachable, state, search, t]);
-  const shown = useMemo(() => columns(t, at + offset), [t, at, offset]);
+  const zone = useZone();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the columns show times in the chosen zone and language
+  const shown = useMemo(() => columns(t, at + offset), [t, language, at, offset, zone]);
   return (
     <Antd>
       <div className="health">

@@ -4,6 +4,7 @@ import type { Camera, Coverage, Me } from "../api/types";
 import { reasonText, useTexts } from "../i18n";
 import { fileName, saveSnapshot } from "../lib/snapshot";
 import { clock, fromInput, length, parse, rfc3339, signed, stamp, toInput } from "../lib/time";
+import { useZone } from "../lib/zone";
 import { visibleSince } from "../lib/visible";
 import { listed } from "../live/tile";
 import { path } from "../pages/tree";
@@ -63,6 +64,7 @@ function useFootage(camera: string, hours: number, offset: number) {
 export default function Side({ camera, me, onClose }: { camera: Camera; me: Me; onClose(): void }) {
   const { t } = useTexts();
   const { units, reachable, offset } = useCameras();
+  useZone();
   return (
     <aside className="side" aria-label={t("replay.title")} data-testid="side">
       <header>
@@ -278,10 +280,12 @@ function Custom({ range, onOpen }: { range: Range; onOpen(r: Range): void }) {
   const { t } = useTexts();
   const [from, setFrom] = useState(() => toInput(range.from));
   const [to, setTo] = useState(() => toInput(range.to));
+  const zone = useZone();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the fields show times in the chosen zone
   useEffect(() => {
     setFrom(toInput(range.from));
     setTo(toInput(range.to));
-  }, [range.from, range.to]);
+  }, [range.from, range.to, zone]);
   const submit = (e: React.FormEvent) => {
     e.preventDefault();
     const r = { from: fromInput(from), to: fromInput(to) };

@@ -16,6 +16,17 @@ const shapes = {
   fill: "M3 3h6v6H3zM11 3h6v6h-6zM3 11h6v6H3zM14 11v6M11 14h6",
   list: "M3 5h14M3 10h14M3 15h14",
   out: "M8 3H4v14h4M9 10h8M14 7l3 3-3 3",
+  sound: "M3 8h3l4-4v12l-4-4H3zM13 7.500a3.500 3.500 0 0 1 0 5M15.500 5a7 7 0 0 1 0 10",
+  mute: "M3 8h3l4-4v12l-4-4H3zM13 8l4 4M17 8l-4 4",
+  rewind: "M4 4v4h4M4.500 8a6.500 6.500 0 1 1-.5 4M10 7v3.500l2.500 1.500",
+  tour: "M4 8a6.500 6.500 0 0 1 11.500-2M16 2.500V6h-3.500M16 12a6.500 6.500 0 0 1-11.500 2M4 17.500V14h3.500",
+  pause: "M7 4v12M13 4v12",
+  play: "M6 4l10 6-10 6z",
+  next: "M5 4l7 6-7 6zM15 4v12",
+  bookmark: "M5 3h10v14l-5-4-5 4z",
+  upload: "M10 12V3M6 6l4-4 4 4M4 17h12",
+  trash: "M4 6h12M8 6V3h4v3M6 6l1 11h6l1-11",
+  lock: "M5 9h10v8H5zM7 9V6.500a3 3 0 0 1 6 0V9",
   warn: "M10 3l8 14H2zM10 8v4M10 14.500v.5",
 } as const;
 

@@ -4,6 +4,7 @@ import type { Page } from "../app";
 import { roleText, setLanguage, useTexts } from "../i18n";
 import { useSecond } from "../lib/tick";
 import { clock, day } from "../lib/time";
+import { setZone, useZone, type ZoneChoice, zoneLabel, zones } from "../lib/zone";
 import { listed, unmeasured } from "../live/tile";
 import { logout, useCameras } from "../state";
 import { Dot } from "./badge";
@@ -14,11 +15,26 @@ import { toast } from "./toast";
 function Clock() {
   const now = useSecond() + useCameras().offset;
   const { t } = useTexts();
+  const choice = useZone();
   return (
-    <div className="clock" title={t("app.zone")}>
+    <label className={`clock ${choice === "Asia/Shanghai" ? "" : "elsewhere"}`} title={t("app.zoneHint")}>
       <time>{clock(now)}</time>
-      <small>{day(now)}</small>
-    </div>
+      <small>
+        {day(now)} {choice === "Asia/Shanghai" ? t("app.zone") : zoneLabel(now)}
+      </small>
+      <select
+        value={choice}
+        onChange={(e) => setZone(e.target.value as ZoneChoice)}
+        aria-label={t("app.zoneHint")}
+        data-testid="zone"
+      >
+        {zones.map((z) => (
+          <option key={z} value={z}>
+            {t(`zone.${z.replace("/", "_")}`)}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 
