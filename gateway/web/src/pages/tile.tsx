@@ -5,13 +5,17 @@ import { fileName, saveSnapshot } from "../lib/snapshot";
 import { useHalfSecond } from "../lib/tick";
 import { length, since, stamp } from "../lib/time";
 import { visibleSince } from "../lib/visible";
+import type { Heard } from "../live/listen";
 import { useMeter, useStats, useStill } from "../live/meter";
+import { deaf, hearable } from "../live/sound";
 import { deriveTile, type TileState } from "../live/tile";
-import type { LiveTransport, SlotView } from "../live/transport";
+import type { LiveTransport, SlotView, TourRequest } from "../live/transport";
 import { useSlot } from "../live/use";
 import { Badge } from "../ui/badge";
 import { Icon } from "../ui/icons";
 import { toast } from "../ui/toast";
+import { backs, PastLayer, usePast } from "./past";
+import { TourMarks } from "./tourmarks";
 
 export interface TileProps {
   slot: number;
@@ -29,6 +33,12 @@ export interface TileProps {
   large: boolean;
   focused: boolean;
   target: boolean;
+  /** What is heard of the whole page; the tile that is heard says so. */
+  heard: Heard;
+  /** The tile runs a tour; `assigned` and `camera` are those shown now. */
+  tour?: TourRequest;
+  nameOf(camera: string): string;
+  onTour(slot: number): void;
   onOpen(slot: number): void;
   onClear(slot: number): void;
   onTarget(slot: number): void;
@@ -42,7 +52,7 @@ const nudgeMs = 10_000;
 const graceMs = 1500;
 
 /** Codec names by profile, for the profiles the camera has. */
-function codecsOf(camera: Camera | undefined): Partial<Record<ProfileName, string>> {
+export function codecsOf(camera: Camera | undefined): Partial<Record<ProfileName, string>> {
   const out: Partial<Record<ProfileName, string>> = {};
   for (const name of ["main", "sub"] as const) {
     const p = camera?.profiles?.[name];
@@ -53,7 +63,9 @@ function codecsOf(camera: Camera | undefined): Partial<Record<ProfileName, strin
 
 /** Asks the transport for what the tile should show, with its size, and gives the slot back when it is not seen. */
 function useShow(p: TileProps, box: React.RefObject<HTMLElement | null>): void {
-  const { transport, slot, assigned, visible, large, camera } = p;
+  const { transport, slot, visible, large, camera, tour } = p;
+  // A tour's camera changes by itself: what is asked for is the tour.
+  const assigned = tour ? (tour.stops[0]?.camera ?? null) : p.assigned;
   const [size, setSize] = useState("640x360");
   useEffect(() => {
     const element = box.current;
@@ -66,9 +78,10 @@ function useShow(p: TileProps, box: React.RefObject<HTMLElement | null>): void {
     observer.observe(element);
     return () => observer.disconnect();
   }, [box]);
-  const codecs = JSON.stringify(codecsOf(camera));
+  const codecs = JSON.stringify(tour ? {} : codecsOf(camera));
   // What may not be seen is not fetched either.
-  const wanted = assigned !== null && camera?.state !== "paused" && camera?.state !== "not_permitted";
+  const barred = camera?.state === "paused" || camera?.state === "not_permitted";
+  const wanted = assigned !== null && (tour !== undefined || !barred);
   useEffect(() => {
     if (!transport) return;
     if (!wanted) return transport.hide(slot);
@@ -78,8 +91,8 @@ function useShow(p: TileProps, box: React.RefObject<HTMLElement | null>): void {
     }
     const [width = 0, height = 0] = size.split("x").map(Number);
     const profile = large ? "main" : transport.kind === "wall" ? "auto" : "sub";
-    transport.show(slot, { camera: assigned as string, profile, width, height, codecs: JSON.parse(codecs) });
-  }, [transport, slot, assigned, wanted, visible, large, size, codecs]);
+    transport.show(slot, { camera: assigned as string, profile, width, height, codecs: JSON.parse(codecs), tour });
+  }, [transport, slot, assigned, wanted, visible, large, size, codecs, tour]);
   useEffect(() => () => transport?.hide(slot), [transport, slot]);
 }
 
@@ -148,6 +161,47 @@ function ageText(s: TileState): string | undefined {
   return `${s.measured ? "" : "≥"}${length(Math.max(100, s.ageMs))}`; // below 0.1 s nobody can tell
 }
 
+/** Listens to the tile, or says why one cannot. Muted until somebody presses it. */
+function Speaker({ p, name }: { p: TileProps; name: string }) {
+  const { t } = useTexts();
+  const { transport, slot, camera, heard } = p;
+  const codec = camera?.profiles?.main?.audio || camera?.profiles?.sub?.audio;
+  const why = deaf(codec, hearable());
+  if (why === "none") return null; // most cameras have no microphone, or may not use it
+  const on = heard.slot === slot;
+  const label = why
+    ? t(`sound.${why}`, { codec })
+    : on
+      ? `${t(`sound.${heard.hearing}`)} · ${t("sound.stop")}`
+      : t("sound.listen", { name });
+  return (
+    <button
+      type="button"
+      className={`act speaker ${on ? `on h-${heard.hearing}` : ""} ${why ? "cannot" : ""}`}
+      aria-pressed={on}
+      aria-disabled={why !== undefined}
+      aria-label={label}
+      title={label}
+      onClick={() => (why ? toast("info", label) : transport?.listen(on ? undefined : slot))}
+      data-testid={`sound-${slot}`}
+      data-hearing={why ?? (on ? heard.hearing : "off")}
+    >
+      <Icon name={on && heard.hearing !== "blocked" ? "sound" : "mute"} size={15} />
+      {on && <Bars n={heard.bars} />}
+    </button>
+  );
+}
+
+function Bars({ n }: { n: number }) {
+  return (
+    <span className={`bars b${n}`} aria-hidden="true">
+      <i />
+      <i />
+      <i />
+    </span>
+  );
+}
+
 export const Tile = memo(function Tile(p: TileProps) {
   const { slot, camera, transport } = p;
   const { t } = useTexts();
@@ -169,14 +223,27 @@ export const Tile = memo(function Tile(p: TileProps) {
   if ((back === 0 || now - back < graceMs) && last.current && s.stale) s = last.current;
   last.current = s;
   const moving = s.badge === "live" || s.badge === "delayed";
-  useNudge(p, moving);
+  const { past, start, end } = usePast({
+    transport,
+    slot,
+    camera: p.assigned ?? undefined,
+    view: view.replay,
+    offset: p.offset,
+  });
+  const gone = past !== undefined && past.phase !== "asking"; // from here on nothing of the tile is called live
+  useNudge(p, moving || past !== undefined);
   useStill(video, still, s.stale);
 
   const name = camera?.name ?? p.assigned ?? "";
+  const replay = (backS: number) => {
+    if (p.tour) transport?.tourPause(slot, true);
+    if (p.heard.slot === slot) transport?.listen(undefined);
+    void start(backS);
+  };
   const snapshot = async () => {
     const at = (frames.lastAt ?? now) - (frames.ageMs ?? 0) + p.offset;
     const caption = { title: `${name}  ${p.unit}`, time: stamp(at), note: p.me.name };
-    const v = video.current;
+    const v = gone ? null : video.current; // what lies under a replay is not what one sees
     const good = v && !s.veil && (await saveSnapshot(v, caption, fileName(p.assigned ?? "", stamp(at), "png")));
     if (!good) toast("info", t("wall.noPicture"));
   };
@@ -194,6 +261,7 @@ export const Tile = memo(function Tile(p: TileProps) {
     s.veil && "veiled",
     p.target && "target",
     p.focused && "focused",
+    gone && "in-past",
   ];
   return (
     <section
@@ -201,9 +269,9 @@ export const Tile = memo(function Tile(p: TileProps) {
       className={classes.filter(Boolean).join(" ")}
       data-testid={`tile-${slot}`}
       data-camera={p.assigned ?? ""}
-      data-state={s.badge}
+      data-state={gone ? "replay" : s.badge}
       data-transport={transport?.kind}
-      aria-label={`${t("wall.tile", { n: slot + 1 })}${assigned ? `: ${name}, ${t(`state.${s.badge}`)}` : ""}`}
+      aria-label={`${t("wall.tile", { n: slot + 1 })}${assigned ? `: ${name}, ${gone ? t("past.badge") : t(`state.${s.badge}`)}` : ""}`}
       draggable={assigned && !p.focused}
       onDragStart={drag}
       onDragOver={over}
@@ -227,17 +295,48 @@ export const Tile = memo(function Tile(p: TileProps) {
             <b title={p.assigned ?? ""}>{name}</b>
             <span className="where">{p.unit}</span>
             <span data-testid="tile-state" title={s.measured ? undefined : t("wall.atLeast")}>
-              <Badge state={s.badge} note={ageText(s)} />
+              {gone ? (
+                <b className="badge past-word">{t("past.badge")}</b>
+              ) : (
+                <Badge state={s.badge} note={ageText(s)} />
+              )}
             </span>
           </header>
-          <Notice s={s} view={view} now={now} />
-          {view.fallback && moving && <div className="fallback">{reasonText(t, view.fallback)}</div>}
+          {p.tour && <TourMarks tour={view.tour} now={now} nameOf={p.nameOf} />}
+          {!gone && <Notice s={s} view={view} now={now} />}
+          {past && (
+            <PastLayer key={past.since} past={past} view={view.replay} now={now} offset={p.offset} onEnd={end} />
+          )}
+          {view.fallback && moving && !gone && <div className="fallback">{reasonText(t, view.fallback)}</div>}
           <footer>
-            {(hover || p.focused) && moving && <Figures p={p} view={view} fps={frames.fps} />}
-            <span className="acts">
+            {(hover || p.focused) && moving && !gone && <Figures p={p} view={view} fps={frames.fps} />}
+            <span className={`acts ${p.heard.slot === slot ? "keep" : ""}`}>
+              <Speaker p={p} name={name} />
+              {p.tour && view.tour && (
+                <>
+                  <Act
+                    icon={view.tour.paused ? "play" : "pause"}
+                    label={t(view.tour.paused ? "tour.resume" : "tour.pause")}
+                    onClick={() => transport?.tourPause(slot, !view.tour?.paused)}
+                    id={`tour-pause-${slot}`}
+                  />
+                  <Act
+                    icon="next"
+                    label={t("tour.next")}
+                    onClick={() => transport?.tourNext(slot)}
+                    id={`tour-next-${slot}`}
+                  />
+                </>
+              )}
+              <Backs slot={slot} onBack={replay} />
               <Act icon="shot" label={t("wall.snapshot")} onClick={() => void snapshot()} />
-              {!p.focused && <Act icon="target" label={t("wall.target")} onClick={() => p.onTarget(slot)} />}
-              {!p.focused && <Act icon="close" label={t("wall.clear")} onClick={() => p.onClear(slot)} />}
+              {!p.focused && (
+                <>
+                  <Act icon="tour" label={t("tour.tile")} onClick={() => p.onTour(slot)} id={`tour-edit-${slot}`} />
+                  <Act icon="target" label={t("wall.target")} onClick={() => p.onTarget(slot)} />
+                  <Act icon="close" label={t("wall.clear")} onClick={() => p.onClear(slot)} />
+                </>
+              )}
             </span>
           </footer>
         </>
@@ -251,9 +350,38 @@ export const Tile = memo(function Tile(p: TileProps) {
   );
 });
 
-function Act({ icon, label, onClick }: { icon: "shot" | "target" | "close"; label: string; onClick(): void }) {
+/** Instant replay: how far back. */
+function Backs({ slot, onBack }: { slot: number; onBack(backS: number): void }) {
+  const { t } = useTexts();
   return (
-    <button type="button" className="act" aria-label={label} title={label} onClick={onClick}>
+    <span className="backs" role="group" aria-label={t("past.title")}>
+      <Icon name="rewind" size={13} />
+      {backs.map((n) => (
+        <button
+          key={n}
+          type="button"
+          onClick={() => onBack(n)}
+          aria-label={t("past.back", { n })}
+          title={t("past.back", { n })}
+          data-testid={`back-${n}-${slot}`}
+        >
+          {n}
+        </button>
+      ))}
+    </span>
+  );
+}
+
+interface ActProps {
+  icon: Parameters<typeof Icon>[0]["name"];
+  label: string;
+  onClick(): void;
+  id?: string;
+}
+
+function Act({ icon, label, onClick, id }: ActProps) {
+  return (
+    <button type="button" className="act" aria-label={label} title={label} onClick={onClick} data-testid={id}>
       <Icon name={icon} size={15} />
     </button>
   );

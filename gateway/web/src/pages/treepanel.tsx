@@ -13,11 +13,13 @@ interface Props {
   snapshot: Snapshot;
   shown: ReadonlySet<string>;
   onPick(camera: string): void;
+  /** The whole wall is to tour this unit's cameras. */
+  onTour(unit: string): void;
   onHide(): void;
 }
 
 /** The district as a tree. Only the rows in sight are in the document, so thousands of cameras cost nothing. */
-export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onHide }: Props) {
+export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onTour, onHide }: Props) {
   const { t } = useTexts();
   const { units, cameras, reachable, loaded } = snapshot;
   const [search, setSearch] = useState("");
@@ -74,6 +76,9 @@ export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onHi
       case "ArrowRight":
       case "ArrowLeft":
         if (row?.kind === "unit") fold(row.id, e.key === "ArrowRight");
+        break;
+      case "t":
+        if (row?.kind === "unit") onTour(row.id);
         break;
       case "Enter":
       case " ":
@@ -133,6 +138,7 @@ export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onHi
                 setCursor(first + i);
                 act(row);
               }}
+              onTour={onTour}
             />
           ))}
         </div>
@@ -149,9 +155,10 @@ interface RowProps {
   shown: boolean;
   state: ReturnType<typeof listed>;
   onAct(): void;
+  onTour(unit: string): void;
 }
 
-function TreeRow({ row, y, cursor, shown, state, onAct }: RowProps) {
+function TreeRow({ row, y, cursor, shown, state, onAct, onTour }: RowProps) {
   const { t } = useTexts();
   const common = {
     id: `row-${row.kind}-${row.id}`,
@@ -175,6 +182,20 @@ function TreeRow({ row, y, cursor, shown, state, onAct }: RowProps) {
         <span className={live < total ? "part" : ""} title={t("wall.watching", { live, total })}>
           {live}/{total}
         </span>
+        <button
+          type="button"
+          className="row-tour"
+          tabIndex={-1}
+          aria-label={t("tour.unitOnWall", { name: row.unit.name })}
+          title={t("tour.unitOnWall", { name: row.unit.name })}
+          onClick={(e) => {
+            e.stopPropagation();
+            onTour(row.id);
+          }}
+          data-testid={`tour-unit-${row.id}`}
+        >
+          <Icon name="tour" size={13} />
+        </button>
       </div>
     );
   }

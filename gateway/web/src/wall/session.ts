@@ -97,6 +97,7 @@ export class WallSession implements LiveTransport {
       this.table.patch(slot, { tour });
     }
     if (other || old === undefined || key(old) !== key(r)) this.tell(slot, r);
+    else if (r.tour) this.tours.refresh(slot, r);
   }
 
   /** The slot waits for the pictures of another camera. */

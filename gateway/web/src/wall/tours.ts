@@ -43,6 +43,11 @@ export class WallTours {
     this.timer ??= setTimeout(() => this.runAll(), answerMs);
   }
 
+  /** More is known of the tour's cameras; the gateway knows by itself. */
+  refresh(slot: number, r: SlotRequest): void {
+    if (this.own.has(slot)) this.own.show(slot, r);
+  }
+
   /** From the camera the tour has come to, so that asking again (for another size) does not begin anew. */
   private message(slot: number, r: SlotRequest): Tour {
     const { width, height, profile } = r;
@@ -105,9 +110,9 @@ export class WallTours {
   }
 
   pause(slot: number, paused: boolean): void {
-    if (this.own.has(slot)) return this.own.pause(slot, paused);
+    this.own.pause(slot, paused);
     const { tour } = this.wall.table.get(slot);
-    if (!tour) return;
+    if (!tour || this.own.has(slot)) return;
     this.wall.table.patch(slot, { tour: { ...tour, paused, since: Date.now() } });
     this.wall.send({ type: "tour_pause", slot, paused });
   }
