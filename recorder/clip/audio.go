@@ -32,7 +32,7 @@ func (p *planner) audioTrack(in fmp4.Track) (*audioTrack, int16) {
 		}
 	}
 	t := &audioTrack{in: in, silent: silentFrame(in)}
-	t.mt.Track = in
+	t.mt.Track, t.mt.Spill = in, p.spill
 	if isG711(in.Codec) {
 		t.mt.Track = flacTrack(in)
 	}
@@ -130,7 +130,7 @@ func (p *planner) addFLAC(t *audioTrack, c piece) {
 		c.size += int64(size)
 	})
 	p.size += c.size
-	p.pieces = append(p.pieces, c)
+	p.pieces.add(c)
 }
 
 // fill puts silence between the track's end and at.
@@ -159,7 +159,7 @@ func (p *planner) fill(t *audioTrack, index int16, at int64) {
 			t.mt.Sample(uint32(len(t.silent)), t.end, 0, true)
 			t.end += frame
 		}
-		p.pieces = append(p.pieces, piece{out: p.size, size: size, n: int32(n), source: -1, track: index, kind: kindRepeat})
+		p.pieces.add(piece{out: p.size, size: size, n: int32(n), source: -1, track: index, kind: kindRepeat})
 		p.size += size
 	}
 	t.end = at

@@ -17,7 +17,7 @@ import (
 )
 
 // footage returns an archive of segments of 30 s with 25 frames/s of that size and G.711 (20000 bytes: 4 Mbit/s).
-func footage(b *testing.B, segments, frameSize int) *archive {
+func footage(b testing.TB, segments, frameSize int) *archive {
 	b.Helper()
 	a := &archive{dir: b.TempDir()}
 	desc := &media.Description{Tracks: []media.Track{

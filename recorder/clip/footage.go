@@ -30,6 +30,8 @@ type slice struct {
 type library struct {
 	records Records
 	objects Objects
+	tempDir string
+	memory  int64 // of a plan's tables
 
 	mu    sync.Mutex // guards the fields below
 	byKey map[string]*list.Element
@@ -43,8 +45,13 @@ type cached struct {
 	n   int64
 }
 
-func newLibrary(r Records, o Objects) *library {
-	return &library{records: r, objects: o, byKey: map[string]*list.Element{}}
+func newLibrary(c Config) *library {
+	if c.TableMemory == 0 {
+		c.TableMemory = tableMemory
+	}
+	return &library{
+		records: c.Records, objects: c.Objects, tempDir: c.TempDir, memory: c.TableMemory, byKey: map[string]*list.Element{},
+	}
 }
 
 // leading is how long before its segment's start a frame may be presented: pictures that follow an open group's key

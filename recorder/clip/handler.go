@@ -23,6 +23,10 @@ import (
 type Config struct {
 	Records Records
 	Objects Objects
+	// TempDir is where the tables of long exports go that do not fit in memory. Empty: the system's place for such.
+	TempDir string
+	// TableMemory is how many bytes of them stay in memory, for each export. 0: 4 MiB, less than 0: none.
+	TableMemory int64
 	// Tail tells why there is no footage at the end of a range (nil: unknown), for coverage.
 	Tail func(ctx context.Context, camera string, at time.Time) segment.Cause
 	// Gaps returns the gap documents of a camera that concern a range (nil: none), for coverage.
@@ -48,7 +52,7 @@ type Handler struct {
 
 // NewHandler returns a Handler.
 func NewHandler(c Config) *Handler {
-	h := &Handler{library: newLibrary(c.Records, c.Objects), tail: c.Tail, gaps: c.Gaps, log: c.Log, mux: http.NewServeMux()}
+	h := &Handler{library: newLibrary(c), tail: c.Tail, gaps: c.Gaps, log: c.Log, mux: http.NewServeMux()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -101,6 +105,7 @@ func (h *Handler) mp4(w http.ResponseWriter, r *http.Request, camera string, wit
 		h.fail(w, r, err)
 		return
 	}
+	defer p.Close()
 	disposition := "inline"
 	if r.URL.Query().Get("download") == "1" {
 		disposition = "attachment"
@@ -176,7 +181,9 @@ func (h *Handler) part(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "video/mp4")
 	if r.PathValue("part") == "init.mp4" {
 		head := fmp4.AppendInit(nil, partTracks(x), x.Start)
-		h.send(w, r, &plan{header: head})
+		p := &plan{}
+		p.setHeader(head)
+		h.send(w, r, p)
 		return
 	}
 	c, err := parsePart(r.PathValue("part"), r.URL.Query())

@@ -34,7 +34,7 @@ func part(s source, x *fmp4.Index, c partCut) (p *plan, ok bool) {
 	if len(runs) == 0 {
 		return nil, false
 	}
-	b.header = fmp4.AppendPartHead(nil, uint32(c.first+1), runs)
+	b.setHeader(fmp4.AppendPartHead(nil, uint32(c.first+1), runs))
 	return &b.plan, true
 }
 
@@ -123,5 +123,5 @@ func (b *planner) addSound(run *fmp4.PartRun, c piece, channels int) {
 	})
 	b.sources[0].end = max(b.sources[0].end, c.off+int64(c.n)*int64(channels))
 	b.size += c.size
-	b.pieces = append(b.pieces, c)
+	b.pieces.add(c)
 }

@@ -1,12 +1,15 @@
 package clip
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"skein/edge/media"
 	"skein/recorder/fmp4"
+	"skein/recorder/fmp4/spill"
 	"skein/recorder/segment"
 )
 
@@ -40,15 +43,30 @@ type source struct {
 // plan is the finished layout of a clip.
 type plan struct {
 	from, to time.Time // what is shown
-	header   []byte
+	header   head
 	size     int64 // of the media data
-	pieces   []piece
+	pieces   pieces
 	sources  []source
 	audio    []*audioTrack
+	spill    *spill.File // of header and pieces; nil: in memory
 }
 
+// head is what comes before the media data.
+type head interface {
+	io.ReaderAt
+	Size() int64
+}
+
+func (p *plan) setHeader(b []byte) { p.header = bytes.NewReader(b) }
+
 // Size of the whole file.
-func (p *plan) Size() int64 { return int64(len(p.header)) + p.size }
+func (p *plan) Size() int64 { return p.header.Size() + p.size }
+
+// Close gives back what the plan keeps on disk.
+func (p *plan) Close() error { return p.spill.Close() }
+
+// tableMemory is how much of a plan's tables may stay in memory: clips of an hour do not need a disk.
+const tableMemory = 4 << 20
 
 // planner lays out a clip segment by segment.
 type planner struct {
@@ -68,6 +86,8 @@ func (l *library) layout(
 	ctx context.Context, camera string, within segment.Range, recs []segment.Record,
 ) (*plan, error) {
 	p := planner{within: within, scale: 90000}
+	p.spill = spill.New(l.tempDir, l.memory)
+	p.pieces.table = spill.NewTable(p.spill)
 	if within.Duration() > 12*time.Hour {
 		p.scale = 45000 // a gap of 24 hours must fit a 32-bit duration
 	}
@@ -76,14 +96,13 @@ func (l *library) layout(
 		p.take(s)
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if err == nil && !p.finish() {
+		err = errEmpty
 	}
-	if !p.finish() {
-		return nil, errEmpty
+	if err = errors.Join(err, p.spill.Err()); err != nil {
+		return nil, errors.Join(err, p.Close())
 	}
-	done := p.plan // the planner and its tables can go
-	return &done, nil
+	return &p.plan, nil
 }
 
 // take adds what one segment contributes.
@@ -129,15 +148,15 @@ func (p *planner) take(s slice) {
 func (p *planner) copyBytes(off, n int64) {
 	src := int32(len(p.sources) - 1)
 	p.sources[src].end = max(p.sources[src].end, off+n)
-	if k := len(p.pieces); k > 0 {
-		last := &p.pieces[k-1]
+	if p.pieces.n > 0 {
+		last := &p.pieces.last
 		if last.kind == kindCopy && last.source == src && last.off+last.size == off {
 			last.size += n
 			p.size += n
 			return
 		}
 	}
-	p.pieces = append(p.pieces, piece{out: p.size, size: n, off: off, source: src})
+	p.pieces.add(piece{out: p.size, size: n, off: off, source: src})
 	p.size += n
 }
 
@@ -162,9 +181,6 @@ func (p *planner) finish() bool {
 		p.movie.Tracks = append(p.movie.Tracks, &t.mt)
 	}
 	p.header = p.movie.Header(p.size)
-	for _, t := range p.audio {
-		t.mt = fmp4.MovieTrack{} // a reader needs only what the track is
-	}
 	return p.size > 0
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
 
 	"skein/edge/media"
 )
@@ -73,17 +72,27 @@ func (r *reader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	if h := int64(len(r.plan.header)); r.pos < h {
-		n := copy(p, r.plan.header[r.pos:])
+	if left := r.plan.header.Size() - r.pos; left > 0 {
+		n, err := r.plan.header.ReadAt(p[:min(int64(len(p)), left)], r.pos)
 		r.pos += int64(n)
-		return n, nil
+		if errors.Is(err, io.EOF) && n > 0 {
+			err = nil
+		}
+		return n, err
 	}
-	at := r.pos - int64(len(r.plan.header))
+	at := r.pos - r.plan.header.Size()
 	if at >= r.plan.size {
 		return 0, io.EOF
 	}
-	i := sort.Search(len(r.plan.pieces), func(i int) bool { return r.plan.pieces[i].out > at }) - 1
-	b, err := r.bytes(i, at-r.plan.pieces[i].out)
+	i, err := r.plan.pieces.find(at)
+	if err != nil {
+		return 0, err
+	}
+	c, err := r.plan.pieces.get(i)
+	if err != nil {
+		return 0, err
+	}
+	b, err := r.bytes(i, c, at-c.out)
 	if err != nil {
 		return 0, err
 	}
@@ -92,9 +101,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// bytes returns some bytes of piece i from offset at on.
-func (r *reader) bytes(i int, at int64) ([]byte, error) {
-	c := &r.plan.pieces[i]
+// bytes returns some bytes of piece number i, c, from offset at on.
+func (r *reader) bytes(i int, c piece, at int64) ([]byte, error) {
 	if c.kind == kindCopy {
 		return r.view(c.source, c.off+at, c.size-at)
 	}
@@ -108,7 +116,7 @@ func (r *reader) bytes(i int, at int64) ([]byte, error) {
 }
 
 // make generates piece c into r.made.
-func (r *reader) make(c *piece) error {
+func (r *reader) make(c piece) error {
 	t := r.plan.audio[c.track]
 	r.made, r.madeAt = r.made[:0], -1
 	switch c.kind {

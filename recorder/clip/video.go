@@ -95,7 +95,7 @@ func (p *planner) videoTrack(s slice, index int) *videoTrack {
 		}
 	}
 	t := &videoTrack{}
-	t.mt.Track = in
+	t.mt.Track, t.mt.Spill = in, p.spill
 	t.mt.TimeScale = p.scale
 	p.video = append(p.video, t)
 	return t
