@@ -56,7 +56,7 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 		Unsupported: func(err error) bool { return errors.Is(err, store.ErrUnsupported) },
 	}
 	r.clips = clip.NewHandler(clip.Config{
-		Records: ix, Log: log, Gaps: func(camera string, within segment.Range) []segment.GapDoc {
+		Records: ix, Log: log, TempDir: p.cfg.DataDir, Gaps: func(camera string, within segment.Range) []segment.GapDoc {
 			return r.role.Gaps(camera, within)
 		},
 		Objects: clip.OpenFunc(func(ctx context.Context, shard, key string) (clip.Object, error) {
