@@ -257,11 +257,11 @@ func (n *node) sameByHLS(t *testing.T, id string, from, to time.Time, c recorded
 		t.Errorf("HLS from %v starts playing at %v", from, l.starts)
 	}
 	codec := c.frames[0].codec
-	format := map[media.Codec]string{media.H264: "h264", media.H265: "hevc"}[codec]
-	file := filepath.Join(t.TempDir(), "hls."+format)
+	filter := map[media.Codec]string{media.H264: "h264_mp4toannexb", media.H265: "hevc_mp4toannexb"}[codec]
+	file := filepath.Join(t.TempDir(), "hls")
 	_, errs, err := command(t, tool(t, "ffmpeg"), "-nostdin", "-v", "error", "-headers",
 		"Authorization: Bearer "+testToken+"\r\n", "-i", "http://"+n.http+"/v1/clips/"+id+".m3u8?"+rangeQuery(from, to),
-		"-map", "0:v:0", "-c", "copy", "-f", format, file)
+		"-map", "0:v:0", "-c", "copy", "-bsf:v", filter, "-f", "data", file)
 	if err != nil || errs != "" {
 		t.Errorf("ffmpeg reads HLS: %v: %s", err, errs)
 		return

@@ -341,7 +341,8 @@ func probe(t testing.TB, args ...string) probed {
 // decode has ffmpeg decode a whole file or playlist; it must have nothing to complain of.
 func decode(t testing.TB, args ...string) {
 	t.Helper()
-	all := append(append([]string{"-nostdin", "-v", "warning", "-xerror"}, args...), "-f", "null", "-")
+	all := append([]string{"-nostdin", "-v", "warning", "-xerror"}, args...)
+	all = append(all, "-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-f", "null", "-") // times as they are
 	if _, errs, err := command(t, tool(t, "ffmpeg"), all...); err != nil || errs != "" {
 		t.Errorf("ffmpeg %v: %v: %s", args, err, errs)
 	}
@@ -351,7 +352,7 @@ func decode(t testing.TB, args ...string) {
 func countFrames(t testing.TB, file string) int {
 	t.Helper()
 	out, _, err := command(t, tool(t, "ffmpeg"), "-nostdin", "-v", "error", "-i", file, "-map", "0:v:0",
-		"-fps_mode", "passthrough", "-f", "framemd5", "-")
+		"-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-f", "framemd5", "-")
 	if err != nil {
 		t.Error(err)
 	}
