@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -38,13 +39,20 @@ type sinks struct {
 
 // sink is one light viewer.
 type sink struct {
-	pc   *webrtc.PeerConnection
-	mux  *ice.UDPMuxDefault
-	conn *sinkConn
+	pc        *webrtc.PeerConnection
+	mux       *ice.UDPMuxDefault
+	conn      *sinkConn
+	offer     string
+	connected chan struct{}
+	whole     chan struct{} // closed with the last packet of the first picture
 
 	packets, lost atomic.Uint64
-	seen          bool // owned by the poller, as next
-	next          uint16
+
+	mu      sync.Mutex // guards the fields below; pion's reader and the poller hardly meet
+	seen    bool
+	next    uint16
+	done    bool
+	picture time.Time // when whole was closed
 }
 
 // sinkConn is the socket as pion sees it. Until its media is counted it is a plain one; then the poller reads, and
@@ -52,7 +60,9 @@ type sink struct {
 type sinkConn struct {
 	*net.UDPConn
 	raw     syscall.RawConn
-	light   atomic.Bool
+	count   func(packet []byte)
+	light   atomic.Bool // the poller is to read
+	polled  atomic.Bool // pion's reader has left the socket to it
 	rest    chan restPacket
 	closed  chan struct{}
 	closing sync.Once
@@ -70,30 +80,40 @@ func newSinks() *sinks {
 	return s
 }
 
-// add connects a sink to a WHEP endpoint.
-func (s *sinks) add(ctx context.Context, client *http.Client, url, token string) error {
+// prepare makes a sink with its offer; join connects it.
+func (s *sinks) prepare() (*sink, error) {
 	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	k, err := newSink(udp)
 	if err != nil {
-		return errors.Join(err, udp.Close())
+		return nil, errors.Join(err, udp.Close())
 	}
-	connected := make(chan struct{})
 	k.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		if state == webrtc.PeerConnectionStateConnected {
-			close(connected)
+			close(k.connected)
 		}
 	})
 	s.mu.Lock()
 	s.all = append(s.all, k)
 	s.mu.Unlock()
-	offer, err := offerOf(k.pc)
+	k.offer, err = offerOf(k.pc)
+	return k, err
+}
+
+// add prepares a sink and connects it to a WHEP endpoint.
+func (s *sinks) add(ctx context.Context, client *http.Client, url, token string) error {
+	k, err := s.prepare()
 	if err != nil {
 		return err
 	}
-	answer, err := post(ctx, client, url, token, offer)
+	return k.join(ctx, client, url, token)
+}
+
+// join connects a sink to a WHEP endpoint and returns when DTLS is finished.
+func (k *sink) join(ctx context.Context, client *http.Client, url, token string) error {
+	answer, err := post(ctx, client, url, token, k.offer)
 	if err != nil {
 		return err
 	}
@@ -101,7 +121,7 @@ func (s *sinks) add(ctx context.Context, client *http.Client, url, token string)
 		return err
 	}
 	select {
-	case <-connected:
+	case <-k.connected:
 		k.conn.light.Store(true)
 		return k.conn.SetReadDeadline(time.Now()) // wakes pion's reader, which waits for the poller from now on
 	case <-time.After(10 * time.Second):
@@ -119,7 +139,10 @@ func newSink(udp *net.UDPConn) (*sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &sink{conn: &sinkConn{UDPConn: udp, raw: raw, rest: make(chan restPacket, 64), closed: make(chan struct{})}}
+	k := &sink{connected: make(chan struct{}), whole: make(chan struct{})}
+	k.conn = &sinkConn{
+		UDPConn: udp, raw: raw, count: k.count, rest: make(chan restPacket, 64), closed: make(chan struct{}),
+	}
 	quiet := logging.NewDefaultLoggerFactory()
 	quiet.DefaultLogLevel = logging.LogLevelDisabled
 	k.mux = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: plainConn{k.conn}, Logger: quiet.NewLogger("sink")})
@@ -141,10 +164,15 @@ type plainConn struct{ net.PacketConn }
 func (c *sinkConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	for !c.light.Load() {
 		n, from, err := c.UDPConn.ReadFrom(b)
+		if err == nil && isMedia(b[:n]) {
+			c.count(b[:n])
+			continue
+		}
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !c.light.Load() {
 			return n, from, err
 		}
 	}
+	c.polled.Store(true)
 	select {
 	case p := <-c.rest:
 		return copy(b, p.data), p.from, nil
@@ -186,7 +214,7 @@ func (s *sinks) poll() {
 		all = append(all[:0], s.all...)
 		s.mu.Unlock()
 		for _, k := range all {
-			if k.conn.light.Load() {
+			if k.conn.polled.Load() {
 				r.drain(k)
 			}
 		}
@@ -264,20 +292,53 @@ func (r *receiver) receive(fd uintptr) {
 	}
 }
 
-// take counts a packet of media by its sequence number (RFC 7983 tells which those are) and passes on any other.
+// take counts a packet of media and passes on any other.
 func (k *sink) take(b []byte, from *syscall.RawSockaddrInet4) {
-	if len(b) < 12 || b[0]>>6 != 2 || (b[1]&0x7f >= 64 && b[1]&0x7f <= 95) {
-		port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&from.Port))[:]) //nolint:gosec // network byte order
-		select {
-		case k.conn.rest <- restPacket{append([]byte(nil), b...), &net.UDPAddr{IP: net.IP(from.Addr[:]).To16(), Port: int(port)}}:
-		default: // as a socket that is full
-		}
+	if isMedia(b) {
+		k.count(b)
 		return
 	}
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&from.Port))[:]) //nolint:gosec // network byte order
+	addr := &net.UDPAddr{IP: net.IP(from.Addr[:]).To16(), Port: int(port)}
+	select {
+	case k.conn.rest <- restPacket{append([]byte(nil), b...), addr}:
+	default: // as a socket that is full
+	}
+}
+
+// isMedia tells RTP from STUN, DTLS (RFC 7983) and RTCP (RFC 5761).
+func isMedia(b []byte) bool {
+	return len(b) >= 12 && b[0]>>6 == 2 && (b[1]&0x7f < 64 || b[1]&0x7f > 95)
+}
+
+// count follows the sequence numbers, and the first picture up to its last packet. Losses show in lost.
+func (k *sink) count(b []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.packets.Add(1)
 	seq := binary.BigEndian.Uint16(b[2:])
-	if ahead := seq - k.next; k.seen && ahead > 0 && ahead < 1<<15 {
+	ahead := seq - k.next
+	if k.seen && ahead > 0 && ahead < 1<<15 {
 		k.lost.Add(uint64(ahead))
 	}
 	k.seen, k.next = true, seq+1
+	if !k.done && b[1]&0x80 != 0 {
+		k.done, k.picture = true, time.Now()
+		close(k.whole)
+	}
+}
+
+// firstPicture waits for the first picture and returns when it was whole.
+func (k *sink) firstPicture(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	select {
+	case <-k.whole:
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.picture, nil
+	case <-ctx.Done():
+		return time.Time{}, fmt.Errorf("a sink's first picture did not come: %d packets, %d lost: %w",
+			k.packets.Load(), k.lost.Load(), ctx.Err())
+	}
 }

@@ -30,6 +30,7 @@ type Config struct {
 
 	CatchUpBytes int // a group of pictures larger than this is not sent to a joining viewer, default 4 MiB
 	CatchUpRate  int // bytes per second and connection of catch-up, default 16 MiB
+	CatchUpTotal int // bytes per second of catch-up of all connections together, default 96 MiB
 
 	PayloadSize int // bytes of RTP payload at most, default 1200
 }
@@ -50,6 +51,7 @@ func (c Config) withDefaults() Config {
 	set(&c.MaxPerViewer, 512)
 	set(&c.CatchUpBytes, 4<<20)
 	set(&c.CatchUpRate, 16<<20)
+	set(&c.CatchUpTotal, 96<<20)
 	set(&c.PayloadSize, 1200)
 	wait(&c.StartTimeout, 5*time.Second)
 	wait(&c.ConnectTimeout, 10*time.Second)

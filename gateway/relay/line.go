@@ -14,6 +14,8 @@ const (
 	maxRing = 1 << 14
 	// resendWindow is how long packets before the current group of pictures are kept for retransmission.
 	resendWindow = time.Second
+	// finishPart is the part of a second that the group of pictures before the current one is kept for slots in it.
+	finishPart = 2
 )
 
 // line is one track of a feed as a row of numbered packets with its newest part kept, and the slots that receive it.
@@ -36,6 +38,7 @@ type line struct {
 	key      uint64       // first packet of the newest key unit, if hasKey
 	hasKey   bool
 	keyTS    int64
+	previous uint64 // first packet of the key unit before
 	gopBytes int    // bytes since key
 	units    uint64 // units so far
 	gopUnits int    // units since key
@@ -67,6 +70,10 @@ func (l *line) append(pkts []packet, key bool, m moment) uint64 {
 	}
 	l.newest = m
 	if key || !l.video {
+		l.previous = first
+		if l.hasKey {
+			l.previous = l.key
+		}
 		l.key, l.hasKey, l.keyTS, l.gopBytes, l.gopUnits = first, true, m.ts, 0, 0
 	}
 	l.gopUnits++
@@ -93,7 +100,7 @@ func (l *line) append(pkts []packet, key bool, m moment) uint64 {
 func (l *line) grow(n int) {
 	from := l.tail
 	if l.hasKey {
-		from = l.key
+		from = max(l.needed(), l.tail)
 	}
 	size := len(l.ring)
 	for size < maxRing && l.head-from+uint64(n) > uint64(size) {
@@ -109,10 +116,19 @@ func (l *line) grow(n int) {
 	l.ring = ring
 }
 
+// needed returns the oldest packet that catch-up needs: slots in the middle of a group of pictures get some time to
+// finish the picture they are at after the next group has begun. The caller holds l.mu and has checked hasKey.
+func (l *line) needed() uint64 {
+	if l.newest.ts-l.keyTS < l.rate/finishPart {
+		return l.previous
+	}
+	return l.key
+}
+
 // forget lets go of packets that neither catch-up nor retransmission needs, so that their units can be collected.
 func (l *line) forget(mask uint64) {
 	keep := l.newest.ts - l.rate*int64(resendWindow/time.Millisecond)/1000
-	for l.tail < l.head && (!l.hasKey || l.tail < l.key) && l.ring[l.tail&mask].ts < keep {
+	for l.tail < l.head && (!l.hasKey || l.tail < l.needed()) && l.ring[l.tail&mask].ts < keep {
 		l.ring[l.tail&mask] = packet{}
 		l.tail++
 	}

@@ -3,7 +3,8 @@ package relay
 import "time"
 
 // pacer sends a session's catch-up, all slots in turn, at a bounded rate: a group of pictures at once would overflow
-// the viewer's socket buffer. It is owned by the session's goroutine.
+// the viewer's socket buffer, and those of many viewers that join at once the network. It is owned by the session's
+// goroutine.
 type pacer struct {
 	session *session
 	rate    int // bytes per second
@@ -26,6 +27,7 @@ func (p *pacer) wake() {
 		p.tokens, p.last = paceBurst, now
 	}
 	p.active = true
+	p.session.relay.catchingUp.Add(1)
 	p.send()
 }
 
@@ -38,15 +40,30 @@ func (p *pacer) due() <-chan time.Time {
 }
 
 func (p *pacer) stop() {
+	p.rest()
 	if p.timer != nil {
 		p.timer.Stop()
 	}
 }
 
+// rest notes that there is nothing to send.
+func (p *pacer) rest() {
+	if p.active {
+		p.active = false
+		p.session.relay.catchingUp.Add(-1)
+	}
+}
+
+// share is this session's part of what all may send, in bytes per second.
+func (p *pacer) share() int {
+	r := p.session.relay
+	return min(p.rate, r.cfg.CatchUpTotal/max(int(r.catchingUp.Load()), 1))
+}
+
 // send spends what the rate allows and arms the timer if there is more.
 func (p *pacer) send() {
 	now := time.Now()
-	p.tokens = min(p.tokens+int(now.Sub(p.last).Seconds()*float64(p.rate)), paceBurst)
+	p.tokens = min(p.tokens+int(now.Sub(p.last).Seconds()*float64(p.share())), paceBurst)
 	p.last = now
 	out := p.session.relay.outlet
 	b := out.get()
@@ -66,8 +83,8 @@ func (p *pacer) send() {
 	b.flush()
 	out.put(b)
 	clear(p.scratch[:])
-	p.active = p.pending()
-	if !p.active {
+	if !p.pending() {
+		p.rest()
 		return
 	}
 	if p.timer == nil {

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,7 +41,9 @@ type Relay struct {
 	outlet  *outlet
 	feeds   *feeds
 	playout [3]byte // value of the playout-delay extension
-	parts   Parts
+
+	catchingUp atomic.Int64 // sessions whose pacer is active
+	parts      Parts
 
 	publishers sync.Map // feedKey to *publishing: who to ask for a key frame
 
