@@ -137,9 +137,7 @@ describe("a tour run by the gateway", () => {
     const { session, last, said } = wall();
     session.show(0, tour("a", "b", "c"));
     last().up();
-    expect(last().told).toEqual([
-      { type: "tour", slot: 0, cameras: ["a", "b", "c"], dwell_s: 10, profile: "auto", width: 640, height: 360 },
-    ]);
+    expect(last().told).toEqual([{ ...show("a"), type: "tour", slot: 0, cameras: ["a", "b", "c"], dwell_s: 10 }]);
     last().say(state(0, "a"));
     vi.advanceTimersByTime(10_000);
     expect(said("show")).toEqual([]);
@@ -171,9 +169,11 @@ describe("a tour run by the gateway", () => {
     session.tourNext(0);
     expect(session.view(0).tour?.paused).toBe(true);
     expect(said("tour_pause")).toEqual([{ type: "tour_pause", slot: 0, paused: true }]);
+    last().say(state(0, "b", { paused: true, index: 1, total: 3 }));
     expect(said("tour_next")).toEqual([{ type: "tour_next", slot: 0 }]);
     session.show(0, { ...tour("a", "b", "c"), width: 1280 });
-    expect(said("tour").at(-1)).toMatchObject({ cameras: ["b", "c", "a"], width: 1280 });
+    expect(said("tour").at(-1)).toMatchObject({ cameras: ["a", "b", "c"], camera: "b", width: 1280 });
+    expect(last().told.at(-1)).toEqual({ type: "tour_pause", slot: 0, paused: true }); // a new tour would run
     expect(session.view(0).camera).toBe("b");
   });
 
@@ -221,7 +221,7 @@ describe("a tour run by the gateway", () => {
     expect(session.view(0).tour).toMatchObject({ index: 1 });
     vi.advanceTimersByTime(5000);
     last().up();
-    expect(last().told).toMatchObject([{ type: "tour", cameras: ["b", "a"] }]);
+    expect(last().told).toMatchObject([{ type: "tour", camera: "b", cameras: ["a", "b"] }]);
     expect(said("show")).toEqual([]);
   });
 });
@@ -265,7 +265,7 @@ describe("a replay on the wall", () => {
 
   it.each([
     ["refuses", (say: (m: unknown) => void) => say(refuse)],
-    ["says nothing", () => vi.advanceTimersByTime(2500)],
+    ["says nothing", () => vi.advanceTimersByTime(6000)],
   ])("is left to a clip where the gateway %s", async (_, answer) => {
     const { session, last } = playing();
     const done = session.replay(0, 10);

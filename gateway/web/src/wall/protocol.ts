@@ -33,6 +33,8 @@ export interface Tour {
   type: "tour";
   slot: number;
   cameras: string[];
+  /** Where to begin. */
+  camera: string;
   dwell_s: number;
   profile: ProfileName | "auto";
   width: number;
@@ -81,7 +83,7 @@ export interface Stats {
 export type Command = Show | Hide | Listen | Tour | TourPause | TourNext | Replay | Live | Stats;
 
 /** The gateway refuses longer messages. */
-export const longest = 4096;
+export const longest = 16_384;
 
 /**
  * How a slot is. Sent at every change and then about once a second while the slot shows something. From the first

@@ -1,8 +1,8 @@
 import type { SlotTable } from "../live/transport";
 import type { Command, Refusal, SlotState } from "./protocol";
 
-/** A gateway that can go back in time says so by a state within this. */
-const answerMs = 2500;
+/** A gateway that can go back in time says so within this: footage on its way into the archive is waited for. */
+const answerMs = 6000;
 
 interface Asked {
   timer: ReturnType<typeof setTimeout>;

@@ -4,6 +4,8 @@ import { type Command, encode, longest, type SlotState, type Tour } from "./prot
 
 /** A gateway that runs tours says where they are within this. */
 const answerMs = 2500;
+/** The gateway takes no longer tour. */
+const mostStops = 128;
 
 interface Wall {
   table: SlotTable;
@@ -40,6 +42,7 @@ export class WallTours {
       return;
     }
     this.wall.send(message);
+    if (this.wall.table.get(slot).tour?.paused) this.wall.send({ type: "tour_pause", slot, paused: true });
     this.timer ??= setTimeout(() => this.runAll(), answerMs);
   }
 
@@ -52,9 +55,9 @@ export class WallTours {
   private message(slot: number, r: SlotRequest): Tour {
     const { width, height, profile } = r;
     const all = r.tour?.stops.map((s) => s.camera) ?? [];
-    const at = Math.max(0, all.indexOf(this.wall.table.get(slot).camera ?? ""));
-    const cameras = [...all.slice(at), ...all.slice(0, at)];
-    return { type: "tour", slot, cameras, dwell_s: r.tour?.dwellS ?? 0, profile, width, height };
+    const cameras = all.slice(0, mostStops);
+    const camera = this.wall.table.get(slot).camera ?? r.camera;
+    return { type: "tour", slot, cameras, camera, dwell_s: r.tour?.dwellS ?? 0, profile, width, height };
   }
 
   /** The gateway runs no tours: the page does, for as long as this connection lasts. */
@@ -82,6 +85,7 @@ export class WallTours {
     const { tour, camera, phase } = table.get(m.slot);
     if (index < 0 || !tour) return false;
     this.answered();
+    // A state from before our newest word about pausing comes late at most once; the next one corrects it.
     const paused = m.paused ?? tour.paused;
     if (m.skipped) {
       table.patch(m.slot, { tour: { ...tour, paused, skipped: m.camera } });
