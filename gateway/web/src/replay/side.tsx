@@ -14,13 +14,17 @@ import { Icon } from "../ui/icons";
 import { toast } from "../ui/toast";
 import { type Footage, footage, newest, position, type Range, recorded, total } from "./bar";
 import { CoverageBar } from "./coveragebar";
+import { locks } from "./offers";
 import { type Clip, type Kind, Player } from "./player";
 import { clipURL, register } from "./retrieval";
+import { ThumbStrip } from "./thumbstrip";
 
 const RetrievalDialog = lazy(() => import("./dialog"));
+const LockDialog = lazy(() => import("./lockdialog"));
 
 const minutes = [1, 5, 15] as const;
 const windows = [1, 6, 24] as const;
+const nothing: Footage = { spans: [], gaps: [] };
 const mostHours = 6;
 const refreshMs = 10_000;
 /** Short clips come as one MP4; long ones as HLS, which can be sought without loading all of it. */
@@ -181,7 +185,7 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
         <Player
           clip={clip}
           codec={(camera.profiles?.main ?? camera.profiles?.sub)?.codec}
-          footage={data ?? { spans: [], gaps: [] }}
+          footage={data ?? nothing}
           video={video}
           onTime={setPlaying}
           onRetrieval={onRetrieval}
@@ -200,8 +204,9 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
           </span>
         )}
       </div>
+      <ThumbStrip camera={camera.id} footage={data ?? nothing} window={window} onJump={jump} />
       <CoverageBar
-        footage={data ?? { spans: [], gaps: [] }}
+        footage={data ?? nothing}
         window={window}
         selected={clip}
         playing={playing}
@@ -255,6 +260,7 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
             <Icon name="download" /> {t("replay.download")}
           </a>
         )}
+        {clip && <LockButton camera={camera} range={clip} now={window.to} />}
       </div>
       {ask && (
         <Suspense>
@@ -273,6 +279,38 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
         </Suspense>
       )}
     </section>
+  );
+}
+
+/** Keeps the clip's range from deletion, where this gateway has locks and this user may set them. */
+function LockButton({ camera, range, now }: { camera: Camera; range: Range; now: number }) {
+  const { t } = useTexts();
+  const [there, setThere] = useState(false);
+  const [open, setOpen] = useState(false);
+  useEffect(() => {
+    let stopped = false;
+    void locks.there().then((yes) => !stopped && setThere(yes));
+    return () => {
+      stopped = true;
+    };
+  }, []);
+  const close = () => setOpen(false);
+  const gone = () => {
+    close();
+    setThere(false);
+  };
+  if (!there) return null;
+  return (
+    <>
+      <button type="button" className="deed" onClick={() => setOpen(true)} title={t("lock.title")} data-testid="lock">
+        <Icon name="lock" /> {t("lock.button")}
+      </button>
+      {open && (
+        <Suspense>
+          <LockDialog camera={camera} range={range} now={now} onClose={close} onAbsent={gone} />
+        </Suspense>
+      )}
+    </>
   );
 }
 
