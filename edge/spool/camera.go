@@ -41,11 +41,12 @@ type camera struct {
 	waiting   bool // there are held files
 	dirDirty  bool // the folder has entries that are not durable yet
 	lastWrite time.Time
-	detail    string    // why it is not recording
-	fresh     bool      // this process has not recorded the camera yet
-	since     time.Time // when this process began to record
-	head      uint64    // chain.seq
-	headDone  bool      // the head has its receipt: its manifest stays only for the chain
+	detail    string        // why it is not recording
+	stuck     segment.Cause // the disk takes nothing, and why
+	fresh     bool          // this process has not recorded the camera yet
+	since     time.Time     // when this process began to record
+	head      uint64        // chain.seq
+	headDone  bool          // the head has its receipt: its manifest stays only for the chain
 
 	// set by recovery
 	endBefore time.Time // where the footage of earlier processes ends
@@ -157,10 +158,11 @@ func (c *camera) discard() {
 	c.current = nil
 }
 
-func (c *camera) setDetail(d string) {
+// setTrouble tells why the camera is not recorded; cause is that of a disk that takes nothing.
+func (c *camera) setTrouble(detail string, cause segment.Cause) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.detail = d
+	c.detail, c.stuck = detail, cause
 }
 
 // start marks the camera as being recorded; false if it already is.

@@ -196,15 +196,21 @@ func (s *Spool) seal(c *camera, f *segmentFile) ([]segment.Manifest, error) {
 	s.log.Error("segment is sealed at what is known to be durable", "camera", c.id, "file", f.path,
 		"bytes", cut, "written", f.written.Load(), "err", err)
 	var done []segment.Manifest
-	m, ok, err := s.salvage(c, f.path, f.part, salvage{limit: cut, why: segment.SealedError})
-	if err != nil {
-		return nil, err
-	}
-	if ok {
-		done = append(done, m)
+	if !f.salvaged {
+		m, ok, err := s.salvage(c, f.path, f.part, salvage{limit: cut, why: segment.SealedError})
+		if err != nil {
+			return nil, err
+		}
+		f.salvaged = true
+		if ok {
+			done = append(done, m)
+		}
 	}
 	if len(units) > 0 {
 		m, err := s.rescueUnits(c, f, units)
+		if f.rescues++; err != nil && f.rescues < rescueTries {
+			return done, err
+		}
 		if err != nil {
 			s.m.lost.Add(float64(len(units)))
 			c.chain.lost = causeOf(err)
@@ -215,6 +221,9 @@ func (s *Spool) seal(c *camera, f *segmentFile) ([]segment.Manifest, error) {
 	}
 	return done, nil
 }
+
+// rescueTries is how often the end of a file that failed is offered to a disk that takes nothing, about one a second.
+const rescueTries = 60
 
 // rescueUnits writes the end of a file that failed after it was closed into a segment of its own.
 func (s *Spool) rescueUnits(c *camera, failed *segmentFile, units []*media.AccessUnit) (m segment.Manifest, err error) {

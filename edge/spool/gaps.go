@@ -89,6 +89,7 @@ func (s *Spool) tellGaps(now time.Time) {
 func (s *Spool) tellGap(c *camera, now time.Time) {
 	c.mu.Lock()
 	recording, fresh, since := c.recording, c.fresh, c.since
+	stuck := c.stuck
 	back := time.Time{}
 	switch {
 	case c.current != nil:
@@ -108,12 +109,12 @@ func (s *Spool) tellGap(c *camera, now time.Time) {
 	case open != nil && !recording:
 		s.closeGap(c, open, now, now)
 	case open != nil:
-		s.continueGap(c, open, now)
+		s.continueGap(c, open, now, stuck)
 	case back.IsZero() && recording && !from.IsZero() && now.Sub(from) >= s.cfg.Silence+gapAfter:
 		if fresh {
 			s.tellDown(c, from, now)
 		}
-		s.openGapAt(c, from, now)
+		s.openGapAt(c, from, now, stuck)
 	}
 }
 
@@ -134,24 +135,24 @@ func (s *Spool) tellDown(c *camera, until, now time.Time) {
 	}
 }
 
-func (s *Spool) openGapAt(c *camera, from, now time.Time) {
+func (s *Spool) openGapAt(c *camera, from, now time.Time, stuck segment.Cause) {
 	d := segment.GapDoc{Camera: c.id, Gap: segment.Gap{
-		Range: segment.Range{From: from.UTC().Truncate(time.Millisecond), To: now.UTC()}, Cause: s.causeNow(c.id),
+		Range: segment.Range{From: from.UTC().Truncate(time.Millisecond), To: now.UTC()}, Cause: s.causeNow(c.id, stuck),
 	}, Noted: now.UTC(), Due: now.UTC().Add(gapTellMin)}
 	c.openGap = d.From.UnixMilli()
 	s.writeGap(c, d)
 }
 
 // continueGap tells again about a gap that goes on, when that is due or its cause has changed.
-func (s *Spool) continueGap(c *camera, g *gapFile, now time.Time) {
-	cause := s.causeNow(c.id)
+func (s *Spool) continueGap(c *camera, g *gapFile, now time.Time, stuck segment.Cause) {
+	cause := s.causeNow(c.id, stuck)
 	if cause == segment.CauseUnknown {
 		cause = g.doc.Cause
 	}
 	switch {
 	case cause != g.doc.Cause && now.Sub(g.doc.From) >= gapSplit:
 		s.closeGap(c, g, now, now)
-		s.openGapAt(c, now, now)
+		s.openGapAt(c, now, now, stuck)
 		return
 	case cause == g.doc.Cause && now.Before(g.doc.Due):
 		return
@@ -169,7 +170,11 @@ func (s *Spool) closeGap(c *camera, g *gapFile, to, now time.Time) {
 	s.writeGap(c, d)
 }
 
-func (s *Spool) causeNow(camera string) segment.Cause {
+// causeNow tells why nothing of the camera is recorded now: a disk that takes nothing, or what the edge knows.
+func (s *Spool) causeNow(camera string, stuck segment.Cause) segment.Cause {
+	if stuck != "" {
+		return stuck
+	}
 	if s.deps.GapCause == nil {
 		return segment.CauseUnknown
 	}

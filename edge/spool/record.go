@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"syscall"
 	"time"
 
 	"skein/edge/media"
@@ -58,7 +57,7 @@ func (s *Spool) record(ctx context.Context, c *camera, p media.Profile, identity
 	}
 	r := &recording{s: s, c: c, src: src, log: s.log.With("camera", c.id), resumed: true}
 	err := r.run(ctx)
-	r.cut(segment.SealedStop, time.Time{})
+	r.end()
 	s.settle(c)
 	return err
 }
@@ -87,7 +86,9 @@ type recording struct {
 	cause    segment.Cause     // of the footage missing now, if known
 	resumed  bool              // the next segment does not continue the one before
 	shift    *shift
+	pending  []*media.AccessUnit // wait for a disk that takes them; the first can begin a segment
 	retryAt  time.Time
+	failed   segment.Cause // why the disk takes nothing
 	flushed  bool
 	lastTake time.Time
 
@@ -125,7 +126,9 @@ func (r *recording) run(ctx context.Context) error {
 			_, err := r.drain()
 			return err
 		case errors.Is(err, context.DeadlineExceeded):
-			r.idle()
+			if err := r.idle(); err != nil {
+				return err
+			}
 		default:
 			return fmt.Errorf("record camera %s: %w", r.c.id, err)
 		}
@@ -147,22 +150,26 @@ func (r *recording) drain() (n int, err error) {
 }
 
 // idle saves what is held while nothing arrives.
-func (r *recording) idle() {
+func (r *recording) idle() error {
+	if err := r.retry(); err != nil {
+		return err
+	}
 	if r.f == nil {
-		return
+		return nil
 	}
 	quiet := time.Since(r.lastTake)
 	if quiet >= r.s.cfg.Silence {
 		r.cut(segment.SealedSilence, time.Time{})
-		return
+		return nil
 	}
 	if quiet >= flushAfter && !r.flushed {
 		r.flushed = true
 		_ = r.f.flush() // the failure is kept in the file and dealt with at the next unit
 	}
 	if r.f.failure() != nil {
-		r.replace()
+		r.stall()
 	}
+	return nil
 }
 
 // take records one unit. Its only error is that the stream cannot be recorded at all.
@@ -176,14 +183,27 @@ func (r *recording) take(u *media.AccessUnit) error {
 	r.c.lastSeq = u.Seq
 	r.lastTake, r.flushed = time.Now(), false
 	if r.f != nil && r.f.failure() != nil {
-		r.replace()
+		r.stall()
 	}
+	if len(r.pending) > 0 {
+		r.pending = append(r.pending, u)
+		return r.retry()
+	}
+	return r.place(u)
+}
+
+// place writes u where it belongs. Afterwards it is in a file, passed over for good, or pending.
+func (r *recording) place(u *media.AccessUnit) error {
 	if r.f != nil && startsWithKey(u) && (!u.Wall.Before(r.f.cutAt) || r.shift != nil || r.hurried(u)) {
 		why, next := segment.SealedDuration, u.Wall
 		if r.shift != nil || r.last != nil && u.Epoch != r.last.Epoch {
 			why, next = segment.SealedEpoch, time.Time{} // there may be a hole before u
 		}
 		r.cut(why, next)
+		if len(r.pending) > 0 {
+			r.pending = append(r.pending, u)
+			return nil
+		}
 	}
 	return r.write(u)
 }
@@ -213,15 +233,8 @@ func (r *recording) write(u *media.AccessUnit) error {
 		return nil
 	}
 	if err != nil {
-		r.replace()
-		if r.f == nil {
-			r.s.m.lost.Inc()
-			return nil
-		}
-		if err = r.f.add(v); err != nil {
-			r.s.m.lost.Inc()
-			return nil
-		}
+		r.stall(v)
+		return nil
 	}
 	r.took(v)
 	return nil
@@ -231,7 +244,7 @@ func (r *recording) took(v *media.AccessUnit) {
 	r.last = v
 	if r.trouble {
 		r.trouble = false
-		r.c.setDetail("")
+		r.c.setTrouble("", "")
 	}
 	for len(r.lastPTS) <= v.Track {
 		r.lastPTS = append(r.lastPTS, 0)
@@ -243,7 +256,7 @@ func (r *recording) took(v *media.AccessUnit) {
 func (r *recording) unfit(err error) {
 	r.s.m.skippedUnfit.Inc()
 	r.trouble = true
-	r.c.setDetail(err.Error())
+	r.c.setTrouble(err.Error(), "")
 	if !r.unfitSaid {
 		r.unfitSaid = true
 		r.log.Error("camera delivers what a segment cannot hold", "err", err)
@@ -276,6 +289,10 @@ func (r *recording) split(u *media.AccessUnit, why error) error {
 		}
 	}
 	r.cut(reason, time.Time{})
+	if len(r.pending) > 0 {
+		r.pending = append(r.pending, u)
+		return nil
+	}
 	if !startsWithKey(u) {
 		r.s.m.skippedNoKey.Inc()
 		return nil
@@ -297,7 +314,8 @@ func (r *recording) cut(why segment.Sealed, next time.Time) {
 		return
 	}
 	if err := r.f.finish(why, next); err != nil {
-		r.log.Error("segment could not be finished", "err", err)
+		r.stall()
+		return
 	}
 	r.c.close(r.f)
 	r.f, r.shift = nil, nil
@@ -305,78 +323,21 @@ func (r *recording) cut(why segment.Sealed, next time.Time) {
 	r.resumed = next.IsZero()
 }
 
-// open begins a segment with u. r.f stays nil if the disk refuses; that is tried again with a later key frame.
+// open begins a segment with u. r.f stays nil if the disk refuses; then u is pending.
 func (r *recording) open(u *media.AccessUnit) error {
-	if now := time.Now(); now.Before(r.retryAt) {
-		r.s.m.lost.Inc()
-		return nil
-	}
 	f, err := r.s.openSegment(r.c, u, r.gapCause(u))
 	var format *formatError
 	if errors.As(err, &format) {
-		r.c.setDetail(format.Error())
+		r.c.setTrouble(format.Error(), "")
 		return format
 	}
 	if err != nil {
+		r.pending = append(r.pending, u)
 		r.refused(err)
 		return nil
 	}
 	r.f, r.cause, r.resumed = f, "", false
 	return nil
-}
-
-// refused notes that the disk took no new file.
-func (r *recording) refused(err error) {
-	r.cause = causeOf(err)
-	r.retryAt = time.Now().Add(openRetry)
-	r.s.m.lost.Inc()
-	r.s.m.writeErrors.Inc()
-	r.trouble = true
-	r.c.setDetail(err.Error())
-	r.log.Error("recording interrupted: the spool takes no new segment", "err", err)
-	r.s.kick()
-}
-
-// causeOf types a gap made by a failing disk.
-func causeOf(err error) segment.Cause {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return segment.CauseSpoolFull
-	}
-	return segment.CauseStoreRefused
-}
-
-// replace abandons a file that failed and writes all that is not known to be durable into a new one.
-func (r *recording) replace() {
-	failed := r.f
-	r.s.m.writeErrors.Inc()
-	r.log.Error("segment file is not trusted any more; its last footage goes into a new one",
-		"file", failed.path, "err", failed.failure(), "durable", failed.durable.Load())
-	failed.sealed = segment.SealedError
-	_, units := failed.rescue()
-	units = append([]*media.AccessUnit(nil), units...)
-	defer r.c.close(failed)
-	r.f = nil
-	if len(units) == 0 {
-		return
-	}
-	f, err := r.s.newSegmentFile(r.c, units[0], causeOf(failed.failure()))
-	if err != nil {
-		r.refused(err) // the commit still has the units, and tries once more
-		return
-	}
-	failed.taken = true
-	for i, u := range units {
-		if err := f.add(u); err != nil {
-			f.fail(err)
-			f.sealed = segment.SealedError
-			r.s.m.lost.Add(float64(len(units) - i))
-			defer r.c.close(f)
-			r.refused(err)
-			return
-		}
-	}
-	r.c.opened(f)
-	r.f = f
 }
 
 // gapCause tells why footage before u is missing, if it is.

@@ -294,14 +294,48 @@ func TestFailedWriteCostsNoFrame(t *testing.T) {
 	}
 }
 
+func TestFullDiskCostsNothingAtFirst(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"create", "write"} {
+		synctest.Test(t, func(t *testing.T) {
+			a, l, d := newArchive(t), newLens(), &faultDisk{}
+			run(t, testConfig(t), Deps{Shipper: a}, d.fs(), l, func(s *Spool) {
+				l.shoot(260)
+				d.set(nil, func(o, _ string) error {
+					if o != op {
+						return nil
+					}
+					return syscall.ENOSPC
+				})
+				l.shoot(1500) // a minute
+				if r := s.Recording("cam"); op == "write" && (r.Detail == "" || r.Active) {
+					t.Errorf("recording state %+v", r)
+				}
+				d.set(nil, nil)
+				l.shoot(240)
+				if r := s.Recording("cam"); r.Detail != "" || !r.Active {
+					t.Errorf("recording state %+v", r)
+				}
+			})
+			wantFrames(t, a.frames("cam"), 1, 2000)
+			for _, m := range a.segments("cam") {
+				if m.Gap != nil {
+					t.Errorf("gap %+v before segment %d", m.Gap, m.Seq)
+				}
+			}
+		})
+	}
+}
+
 func TestFullDiskMakesATypedGapAndRecordingComesBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a, l, d := newArchive(t), newLens(), &faultDisk{}
+		l.size = 30_000 // more than a MB a second
 		run(t, testConfig(t), Deps{Shipper: a}, d.fs(), l, func(s *Spool) {
 			l.shoot(250)
 			d.set(nil, func(string, string) error { return syscall.ENOSPC })
-			l.shoot(250)
+			l.shoot(500)
 			if r := s.Recording("cam"); r.Detail == "" || r.Active {
 				t.Errorf("recording state %+v", r)
 			}
@@ -312,20 +346,22 @@ func TestFullDiskMakesATypedGapAndRecordingComesBack(t *testing.T) {
 			}
 		})
 		got := a.frames("cam")
-		if got[0] != 1 || got[len(got)-1] != 750 || len(got) < 480 {
+		if got[0] != 1 || got[len(got)-1] != 1000 || len(got) < 600 || len(got) > 750 {
 			t.Errorf("%d frames from %d to %d", len(got), got[0], got[len(got)-1])
 		}
-		typed := false
+		missing := time.Duration(1000-len(got)) * 40 * time.Millisecond
+		gaps := 0
 		for _, m := range a.segments("cam") {
-			if m.Gap != nil {
-				typed = true
-				if m.Gap.Cause != segment.CauseSpoolFull || m.Gap.Duration() > 14*time.Second {
-					t.Errorf("gap %+v", m.Gap)
-				}
+			if m.Gap == nil {
+				continue
+			}
+			gaps++
+			if m.Gap.Cause != segment.CauseSpoolFull || (m.Gap.Duration()-missing).Abs() > 100*time.Millisecond {
+				t.Errorf("gap %+v, %v are missing", m.Gap, missing)
 			}
 		}
-		if !typed {
-			t.Error("no gap is typed")
+		if gaps != 1 {
+			t.Errorf("%d gaps are typed", gaps)
 		}
 	})
 }

@@ -40,6 +40,10 @@ type segmentFile struct {
 	info   fmp4.Info
 	sealed segment.Sealed
 	taken  bool // the units of rescue are in another file
+
+	// of a file that failed after it was closed; owned by the commit
+	salvaged bool // what is durable is sealed
+	rescues  int  // attempts to write the rest into another file
 }
 
 // fragmentMark tells where a fragment lies in a segmentFile.

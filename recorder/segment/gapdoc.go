@@ -159,7 +159,7 @@ func appendRefined(out []Gap, g Gap, docs []GapDoc) []Gap {
 			continue
 		}
 		for _, d := range here {
-			if (Range{d.From, d.Until()}).Overlaps(part.Range) {
+			if d.Cause != CauseUnknown && (Range{d.From, d.Until()}).Overlaps(part.Range) {
 				part.Cause = d.Cause
 				break
 			}
