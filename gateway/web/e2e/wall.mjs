@@ -3,8 +3,9 @@
 //   BASE_URL=http://127.0.0.1:8080 USER_NAME=admin PASSWORD=… node e2e/wall.mjs [folder for screenshots]
 //
 // Environment: CHROMIUM (default /usr/bin/chromium), TILES (tiles that must move, default 16), TIMEOUT_MS (default
-// 60000, for each step), TRANSPORT (whep: one connection per tile). USER is read where USER_NAME is not set. Prints one
-// line of JSON with timings in milliseconds; exit status 1 and "error" in it if anything was not as it should be.
+// 60000, for each step), TRANSPORT (whep: one connection per tile), EXTRAS (comma-separated: sound, tour, paging, back;
+// sound needs a camera whose id begins with SOUND_CAMERA, default term-). USER is read where USER_NAME is not set. Prints
+// one line of JSON with timings in milliseconds; exit status 1 and "error" in it if anything was not as it should be.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -15,6 +16,8 @@ const password = process.env.PASSWORD ?? "";
 const tiles = Number(process.env.TILES ?? 16);
 const timeout = Number(process.env.TIMEOUT_MS ?? 60_000);
 const folder = process.argv[2];
+const extras = new Set((process.env.EXTRAS ?? "").split(",").filter(Boolean));
+const soundCamera = process.env.SOUND_CAMERA ?? "term-";
 const query = process.env.TRANSPORT ? `?transport=${process.env.TRANSPORT}` : "";
 
 const args = [
@@ -85,6 +88,99 @@ async function replayPlays(page) {
   );
 }
 
+/** Waits until an element's attribute is one of some values. */
+async function until(page, id, attribute, values) {
+  await page.waitForFunction(
+    ([testid, name, wanted]) => {
+      const e = document.querySelector(`[data-testid="${testid}"]`);
+      return e && wanted.includes(e.getAttribute(name) ?? "");
+    },
+    [id, attribute, values],
+    { timeout },
+  );
+}
+
+/** Puts a camera with a microphone on the first tile and listens: packets of sound must arrive, and end with the mute. */
+async function sound(page) {
+  await page.getByTestId("tree-search").fill(soundCamera);
+  const row = page.locator(`[data-testid^='tree-camera-${soundCamera}']`).first();
+  await row.waitFor({ timeout });
+  await row.dragTo(page.getByTestId("tile-0"));
+  await page.getByTestId("tree-search").fill("");
+  await until(page, "tile-0", "data-state", ["live", "delayed"]);
+  await page.getByTestId("tile-0").hover();
+  const speaker = page.getByTestId("sound-0");
+  if ((await speaker.getAttribute("data-hearing")) !== "off") throw new Error("the tile is not muted at first");
+  await speaker.click();
+  await until(page, "sound-0", "data-hearing", ["on"]);
+  await shot(page, "sound");
+  await speaker.click();
+  await until(page, "sound-0", "data-hearing", ["off"]);
+}
+
+/** The second tile tours the whole district, five seconds a camera: it must change camera, pause and go on. */
+async function tour(page) {
+  await page.getByTestId("tile-1").hover();
+  await page.getByTestId("tour-edit-1").click();
+  await page.getByTestId("tour-all").click();
+  await page.getByTestId("tour-dwell").fill("5");
+  await page.getByTestId("tour-start").click();
+  await until(page, "tile-1", "data-state", ["live", "delayed"]);
+  const first = await page.getByTestId("tile-1").getAttribute("data-camera");
+  const other = (than) =>
+    page.waitForFunction(
+      (id) => {
+        const e = document.querySelector('[data-testid="tile-1"]');
+        return e.dataset.camera !== id && (e.dataset.state === "live" || e.dataset.state === "delayed");
+      },
+      than,
+      { timeout },
+    );
+  await other(first);
+  await shot(page, "tour");
+  await page.getByTestId("tile-1").hover();
+  await page.getByTestId("tour-pause-1").click();
+  await page.waitForTimeout(500);
+  const held = await page.getByTestId("tile-1").getAttribute("data-camera");
+  await page.waitForTimeout(7000);
+  const now = await page.getByTestId("tile-1").getAttribute("data-camera");
+  if (now !== held) throw new Error(`paused at ${held}, but shows ${now}`);
+  await page.getByTestId("tour-next-1").click();
+  await other(held);
+}
+
+/** The whole wall turns its pages. */
+async function paging(page) {
+  await page.getByTestId("tour-wall").click();
+  await page.getByTestId("tour-dwell").fill("600");
+  await page.getByTestId("tour-start").click();
+  await page.getByTestId("paging").waitFor({ timeout });
+  await untilMoving(page, tiles);
+  const before = await page.getByTestId("tile-0").getAttribute("data-camera");
+  await page.getByTestId("paging-next").click();
+  await page.waitForFunction((id) => document.querySelector('[data-testid="tile-0"]').dataset.camera !== id, before, {
+    timeout,
+  });
+  await untilMoving(page, tiles);
+  await shot(page, "paging");
+  await page.getByTestId("paging-stop").click();
+  await untilMoving(page, tiles);
+}
+
+/** The third tile goes back ten seconds, says so, and comes back by itself. */
+async function back(page) {
+  await until(page, "tile-2", "data-state", ["live", "delayed"]);
+  await page.getByTestId("tile-2").hover();
+  await page.getByTestId("back-10-2").click();
+  await until(page, "tile-2", "data-state", ["replay"]);
+  await page.getByTestId("past-age").waitFor({ timeout });
+  await page.waitForTimeout(1500);
+  result.replay_by = (await page.getByTestId("tile-film").count()) > 0 ? "clip" : "wall";
+  result.replay_age = await page.getByTestId("past-age").textContent();
+  await shot(page, "back");
+  await until(page, "tile-2", "data-state", ["live", "delayed"]);
+}
+
 async function run(page) {
   await page.goto(`${base}/${query}`);
   await page.getByTestId("login-user").waitFor({ timeout });
@@ -106,6 +202,10 @@ async function run(page) {
     return sums;
   });
   await shot(page, "2-wall");
+  if (extras.has("sound")) await step("sound", () => sound(page));
+  if (extras.has("tour")) await step("tour", () => tour(page));
+  if (extras.has("paging")) await step("paging", () => paging(page));
+  if (extras.has("back")) await step("back_in_time", () => back(page));
   await page.getByTestId("tile-open-0").click();
   await step("replay_mp4", () => replayPlays(page));
   await page.waitForTimeout(700);

@@ -131,6 +131,7 @@ export const en: Dictionary = {
     reconnected: "The gateway is back",
   },
   replay: {
+    unread: "Coverage cannot be read; trying again",
     thumbs: "Pictures of the recording",
     thumb: "Picture of {{time}}",
     title: "Replay",

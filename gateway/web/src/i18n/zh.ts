@@ -130,6 +130,7 @@ export const zh = {
     reconnected: "网关已恢复连接",
   },
   replay: {
+    unread: "无法读取录像覆盖情况，正在重试",
     thumbs: "录像缩略图",
     thumb: "{{time}} 的画面",
     title: "录像回看",

@@ -142,7 +142,9 @@ export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onTo
             />
           ))}
         </div>
-        {list.length === 0 && <p className="none">{loaded ? t("wall.none") : t("wall.loading")}</p>}
+        {list.length === 0 && (
+          <p className="none">{loaded ? t("wall.none") : t(reachable ? "wall.loading" : "error.network")}</p>
+        )}
       </div>
     </aside>
   );

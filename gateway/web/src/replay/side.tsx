@@ -37,6 +37,7 @@ function useFootage(camera: string, hours: number, offset: number) {
     to: Date.now() + offset,
   }));
   const [data, setData] = useState<Footage>();
+  const [failed, setFailed] = useState(false);
   const clockOffset = useRef(offset);
   clockOffset.current = offset;
   useEffect(() => {
@@ -51,8 +52,10 @@ function useFootage(camera: string, hours: number, offset: number) {
         if (abort.signal.aborted) return;
         setWindow(w);
         setData(footage(c, camera));
+        setFailed(false);
       } catch (e) {
-        if (e instanceof ApiError && !abort.signal.aborted) setData((old) => old ?? { spans: [], gaps: [] });
+        // What could not be read is not the same as nothing recorded.
+        if (e instanceof ApiError && !abort.signal.aborted) setFailed(true);
       }
     };
     void read();
@@ -62,7 +65,7 @@ function useFootage(camera: string, hours: number, offset: number) {
       clearInterval(timer);
     };
   }, [camera, hours]);
-  return { window, data };
+  return { window, data, failed };
 }
 
 export default function Side({ camera, me, onClose }: { camera: Camera; me: Me; onClose(): void }) {
@@ -101,7 +104,7 @@ export default function Side({ camera, me, onClose }: { camera: Camera; me: Me; 
 function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number }) {
   const { t } = useTexts();
   const [hours, setHours] = useState<number>(1);
-  const { window, data } = useFootage(camera.id, hours, offset);
+  const { window, data, failed } = useFootage(camera.id, hours, offset);
   const [clip, setClip] = useState<Clip>();
   const [choice, setChoice] = useState<number | "custom">(1);
   const [ask, setAsk] = useState<Clip>();
@@ -126,7 +129,7 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
     setChoice(n);
     const r = data && newest(data, n * 60_000);
     if (r) open(r);
-    else toast("info", t("replay.nothing"));
+    else toast(data ? "info" : "error", t(data ? "replay.nothing" : "replay.unread"));
   };
   // The first look: the newest minute, as soon as it is known that there is one.
   const first = useRef(true);
@@ -192,7 +195,9 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
         />
       ) : (
         <div className="player">
-          <div className="player-note none">{data ? t("replay.nothing") : t("replay.loading")}</div>
+          <div className={`player-note ${failed ? "failed" : "none"}`} role="status">
+            {data ? t("replay.nothing") : failed ? t("replay.unread") : t("replay.loading")}
+          </div>
         </div>
       )}
       <div className="stampline">
@@ -224,7 +229,9 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
             </button>
           ))}
         </div>
-        <span>{end ? t("replay.recordedTo", { time: clock(end) }) : ""}</span>
+        <span className={failed ? "warn" : ""}>
+          {failed ? t("replay.unread") : end ? t("replay.recordedTo", { time: clock(end) }) : ""}
+        </span>
       </div>
       <div className="deeds">
         <div className="choices small" role="toolbar" aria-label="MP4 / HLS">
