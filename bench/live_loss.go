@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,15 +41,20 @@ func newSpace(ctx context.Context) (*space, error) {
 	return s, nil
 }
 
-// lose makes the namespace drop percent of the UDP packets it sends, at random.
+// lose drops percent of all UDP packets at random, in both directions.
 func (s *space) lose(ctx context.Context, percent int) error {
-	// What leaves as one segmented send is one packet to the rules: the device must not take such.
-	return commands(ctx,
-		"ip link set "+s.device+" gso_max_segs 1",
-		fmt.Sprintf("nft add table netdev %s", s.name),
-		fmt.Sprintf("nft add chain netdev %s in { type filter hook ingress device %s priority 0 ; }", s.name, s.device),
-		fmt.Sprintf("nft add rule netdev %s in ip protocol udp numgen random mod 100 < %d counter drop", s.name, percent),
-	)
+	table := func(in, hook string) []string {
+		return []string{
+			in + "nft add table netdev " + s.name,
+			in + "nft add chain netdev " + s.name + " in { type filter hook ingress device " + hook + " priority 0 ; }",
+			fmt.Sprintf("%snft add rule netdev %s in ip protocol udp numgen random mod 100 < %d drop", in, s.name, percent),
+		}
+	}
+	inside := "ip netns exec " + s.name + " "
+	return commands(ctx, slices.Concat(
+		// A segmented send would be one packet to the rules: the devices must not take such.
+		[]string{"ip link set " + s.device + " gso_max_segs 1", "ip -n " + s.name + " link set eth0 gso_max_segs 1"},
+		table("", s.device), table(inside, "eth0"))...)
 }
 
 func (s *space) close() error {

@@ -11,8 +11,11 @@ import (
 	"time"
 
 	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"skein/bench/order"
 )
 
 // viewer is a real WHEP viewer: it decrypts what it receives, puts it in order, asks again for what is missing, and
@@ -148,27 +151,24 @@ func newClient() *http.Client {
 
 // read takes packets until the track ends.
 func (v *viewer) read(track *webrtc.TrackRemote) {
-	var order order
-	defer func() { order.take = nil }()
-	order.take = v.picture
-	order.ask = func(seqs []uint16) { v.nack(uint32(track.SSRC()), seqs) }
+	in := order.Order{Take: v.picture, Ask: func(seqs []uint16) { v.nack(uint32(track.SSRC()), seqs) }}
 	buf := make([]byte, 1600)
 	var pkt rtp.Packet
 	for {
-		if order.waiting() {
-			_ = track.SetReadDeadline(time.Now().Add(askAgain)) // fails on closed tracks only, as Read does below
+		if in.Waiting() {
+			_ = track.SetReadDeadline(time.Now().Add(order.AskAgain)) // fails on closed tracks only, as Read does below
 		}
 		n, _, err := track.Read(buf)
 		now := time.Now()
 		switch {
 		case err == nil && pkt.Unmarshal(buf[:n]) == nil && len(pkt.Payload) > 0:
-			v.packet(order.push(&pkt, now), now)
-		case err != nil && order.waiting() && isTimeout(err):
-			order.missing(now)
+			v.packet(in.Push(&pkt, now), now)
+		case err != nil && in.Waiting() && isTimeout(err):
+			in.Missing(now)
 		case err != nil:
 			return
 		}
-		if !order.waiting() {
+		if !in.Waiting() {
 			_ = track.SetReadDeadline(time.Time{})
 		}
 	}
@@ -190,24 +190,24 @@ func (v *viewer) packet(lost int, now time.Time) {
 }
 
 // picture takes a whole picture.
-func (v *viewer) picture(p picture, now time.Time) {
+func (v *viewer) picture(p order.Picture, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if p.key && v.steps.picture.IsZero() {
+	if p.Key && v.steps.picture.IsZero() {
 		v.steps.picture = now
 		close(v.came)
 	}
-	if !p.marked {
+	if !p.Marked {
 		return
 	}
 	if v.paces {
 		v.seen.frames++
-		if v.last != 0 && p.mark.Frame > v.last+1 {
-			v.seen.missing += p.mark.Frame - v.last - 1
+		if v.last != 0 && p.Mark.Frame > v.last+1 {
+			v.seen.missing += p.Mark.Frame - v.last - 1
 		}
-		v.seen.delays = append(v.seen.delays, now.Sub(p.mark.Wall))
+		v.seen.delays = append(v.seen.delays, now.Sub(p.Mark.Wall))
 	}
-	v.last = p.mark.Frame
+	v.last = p.Mark.Frame
 }
 
 // count begins or ends a measurement and returns what was counted before.
@@ -224,6 +224,13 @@ func (v *viewer) begun() steps {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.steps
+}
+
+// nack asks for packets (RFC 4585 section 6.2.1).
+func (v *viewer) nack(ssrc uint32, seqs []uint16) {
+	_ = v.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
+		MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs),
+	}}) // fails on closed connections, whose tracks end anyway
 }
 
 // newAPI returns a WebRTC API whose receivers take H.264; tune may change its settings.

@@ -1,10 +1,11 @@
-package main
+// Package order is the receiving end of measurements and tests: it puts RTP packets of H.264 in order, says what to ask
+// for again, and tells of every whole picture what the simulated camera wrote into it.
+package order
 
 import (
 	"encoding/binary"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
 	"skein/bench/sim"
@@ -12,8 +13,9 @@ import (
 )
 
 const (
-	askAgain = 20 * time.Millisecond // between two requests for the same packet, as browsers do
-	giveUp   = time.Second           // a packet that did not come by then never will
+	// AskAgain is the time between two requests for the same packet, as browsers have it.
+	AskAgain = 20 * time.Millisecond
+	giveUp   = time.Second // a packet that did not come by then never will
 )
 
 // piece is what the viewer keeps of a packet.
@@ -25,17 +27,17 @@ type piece struct {
 	last   bool // of its picture
 }
 
-// picture is a whole access unit.
-type picture struct {
-	mark   sim.Mark
-	marked bool
-	key    bool
+// Picture is a whole access unit.
+type Picture struct {
+	Mark   sim.Mark
+	Marked bool // there is a mark
+	Key    bool
 }
 
-// order puts packets in order and pictures together. It is owned by one goroutine; the zero value needs take and ask.
-type order struct {
-	take func(picture, time.Time)
-	ask  func(seqs []uint16)
+// Order puts packets in order and pictures together. It is owned by one goroutine.
+type Order struct {
+	Take func(p Picture, whole time.Time) // is given every whole picture
+	Ask  func(seqs []uint16)              // is told what to ask for (again)
 
 	started bool
 	next    uint16
@@ -44,14 +46,15 @@ type order struct {
 	asked   map[uint16]time.Time // missing packets: when they were asked for last
 	since   time.Time            // of the hole at next
 	stamp   uint32
-	current picture
+	current Picture
 	broken  bool
 }
 
-func (o *order) waiting() bool { return len(o.held) > 0 }
+// Waiting tells whether something is missing.
+func (o *Order) Waiting() bool { return len(o.held) > 0 }
 
-// push takes a packet and returns how many before it are newly found missing.
-func (o *order) push(p *rtp.Packet, now time.Time) (lost int) {
+// Push takes a packet and returns how many before it are newly found missing.
+func (o *Order) Push(p *rtp.Packet, now time.Time) (lost int) {
 	seq := p.SequenceNumber
 	if !o.started {
 		o.started, o.next = true, seq
@@ -74,7 +77,7 @@ func (o *order) push(p *rtp.Packet, now time.Time) (lost int) {
 		}
 		o.held[seq] = look(p)
 		delete(o.asked, seq)
-		o.missing(now)
+		o.Missing(now)
 		return lost
 	}
 	o.accept(look(p), now)
@@ -84,7 +87,7 @@ func (o *order) push(p *rtp.Packet, now time.Time) (lost int) {
 	return 0
 }
 
-func (o *order) drain(now time.Time) {
+func (o *Order) drain(now time.Time) {
 	for len(o.held) > 0 {
 		p, ok := o.held[o.next]
 		if !ok {
@@ -97,8 +100,8 @@ func (o *order) drain(now time.Time) {
 	}
 }
 
-// missing asks for what is missing and not asked for lately, and gives up on what is too old.
-func (o *order) missing(now time.Time) {
+// Missing asks for what is missing and not asked for lately, and gives up on what is too old.
+func (o *Order) Missing(now time.Time) {
 	if now.Sub(o.since) > giveUp {
 		for ; len(o.held) > 0; o.next++ {
 			if _, ok := o.held[o.next]; ok {
@@ -111,30 +114,30 @@ func (o *order) missing(now time.Time) {
 	}
 	var seqs []uint16
 	for s := o.next; len(o.held) > 0 && int16(o.newest-s) > 0; s++ {
-		if at, ok := o.asked[s]; ok && now.Sub(at) >= askAgain {
+		if at, ok := o.asked[s]; ok && now.Sub(at) >= AskAgain {
 			seqs = append(seqs, s)
 			o.asked[s] = now
 		}
 	}
 	if len(seqs) > 0 {
-		o.ask(seqs)
+		o.Ask(seqs)
 	}
 }
 
 // accept takes the next packet in order.
-func (o *order) accept(p piece, now time.Time) {
+func (o *Order) accept(p piece, now time.Time) {
 	if p.stamp != o.stamp {
-		o.stamp, o.current, o.broken = p.stamp, picture{}, false
+		o.stamp, o.current, o.broken = p.stamp, Picture{}, false
 	}
 	if p.marked {
-		o.current.mark, o.current.marked = p.mark, true
+		o.current.Mark, o.current.Marked = p.mark, true
 	}
-	o.current.key = o.current.key || p.key
+	o.current.Key = o.current.Key || p.key
 	if p.last {
 		if !o.broken {
-			o.take(o.current, now)
+			o.Take(o.current, now)
 		}
-		o.current, o.broken = picture{}, false
+		o.current, o.broken = Picture{}, false
 	}
 }
 
@@ -167,11 +170,4 @@ func look(p *rtp.Packet) piece {
 		see(b)
 	}
 	return out
-}
-
-// nack asks for packets (RFC 4585 section 6.2.1).
-func (v *viewer) nack(ssrc uint32, seqs []uint16) {
-	_ = v.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{
-		MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(seqs),
-	}}) // fails on closed connections, whose tracks end anyway
 }
