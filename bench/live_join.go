@@ -116,50 +116,70 @@ type burstResult struct {
 	lost         int
 }
 
-// joinAtOnce sends the offers of viewers that are all real, and follows them for five seconds.
+// joinAtOnce sends the offers of some real viewers and of sinks, in turn, and follows them for five seconds.
 func joinAtOnce(ctx context.Context, o options, r *liveRig) (b burstResult, err error) {
 	api, err := realAPI("lo")
 	if err != nil {
 		return b, err
 	}
 	client := newClient()
-	var vs []*viewer
-	defer func() { err = errors.Join(err, leave(vs)) }()
-	for range burstJoins {
+	c := &crowd{sinks: newSinks()}
+	defer func() { err = errors.Join(err, c.close()) }()
+	joins := make([]func(url string) error, burstJoins)
+	for i := range joins {
+		if i%(burstJoins/realViewers) != 0 {
+			k, err := c.sinks.prepare()
+			if err != nil {
+				return b, err
+			}
+			joins[i] = func(url string) error { return k.join(ctx, client, url, o.token) }
+			continue
+		}
 		v, err := prepare(api, client, o.token)
 		if err != nil {
 			return b, err
 		}
 		v.count(true)
-		vs = append(vs, v)
+		c.real = append(c.real, v)
+		joins[i] = func(url string) error { return v.join(ctx, url) }
 	}
-	errs := make([]error, len(vs))
+	errs := make([]error, len(joins))
 	began := time.Now()
 	var wg sync.WaitGroup
-	for i, v := range vs {
+	for i, join := range joins {
 		wg.Go(func() {
 			errs[i] = pause(ctx, time.Duration(i)*burstTime/burstJoins)
-			errs[i] = errors.Join(errs[i], v.join(ctx, r.whep(o, i)))
+			// Of every four neighbours one is real: each camera has one.
+			errs[i] = errors.Join(errs[i], join(r.whep(o, i%4*(burstJoins/4)+i/4)))
 		})
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return b, err
 	}
-	all, err := gather(ctx, vs, 20*time.Second)
+	all, err := gather(ctx, c.real, 20*time.Second)
 	if err != nil {
 		return b, err
 	}
 	since := between(all, func(s steps) (time.Time, time.Time) { return began, s.picture })
+	for _, k := range c.sinks.all {
+		at, err := k.firstPicture(ctx)
+		if err != nil {
+			return b, err
+		}
+		since = append(since, at.Sub(began))
+	}
 	b.last, b.median = at(since, 1), at(since, 0.5)
 	if err := pause(ctx, 5*time.Second, r.skein); err != nil {
 		return b, err
 	}
-	for _, v := range vs {
+	for _, v := range c.real {
 		got := v.count(false)
 		b.missing += got.missing
 		b.lost += got.lost
 	}
+	_, lost := c.sinks.totals()
+	b.lost += int(lost)
 	return b, nil
 }
 
