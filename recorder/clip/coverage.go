@@ -24,35 +24,64 @@ type Coverage struct {
 	Gaps   []segment.Gap   `json:"gaps"`
 }
 
+// manyRecords is a Records that answers for many cameras at once. recorder/index does.
+type manyRecords interface {
+	RangeMany(ctx context.Context, cameras []string, within segment.Range) ([][]segment.Record, error)
+}
+
+const (
+	// togetherRange is the longest range for which cameras are asked about together: their records are in memory at the
+	// same time.
+	togetherRange = 3 * time.Hour
+	togetherMost  = 100 // cameras
+)
+
 // coverages answers for all cameras, a bounded number at the same time.
 func (h *Handler) coverages(ctx context.Context, cameras []string, within segment.Range) ([]Coverage, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	all := make([]Coverage, len(cameras))
+	find, step := h.findOne, 1
+	if many, ok := h.library.records.(manyRecords); ok && within.Duration() <= togetherRange {
+		find, step = many.RangeMany, togetherMost
+	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, readAhead)
-	for i, camera := range cameras {
+	for first := 0; first < len(cameras); first += step {
+		ids := cameras[first:min(first+step, len(cameras))]
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			recs, err := h.library.records.Range(ctx, camera, within)
+			lists, err := find(ctx, ids, within)
 			if err != nil {
-				cancel(fmt.Errorf("find footage of %s: %w", camera, err))
+				cancel(fmt.Errorf("find footage of %s: %w", ids[0], err))
 				return
 			}
-			spans, gaps := segment.Coverage(recs, within, h.tail(ctx, camera, within.To))
-			spans, gaps = segment.Refine(spans, gaps, h.gaps(camera, within))
-			all[i] = Coverage{Camera: camera, Spans: spans, Gaps: gaps}
-			if spans == nil {
-				all[i].Spans = []segment.Range{}
-			}
-			if gaps == nil {
-				all[i].Gaps = []segment.Gap{}
+			for i, recs := range lists {
+				all[first+i] = h.coverageOf(ctx, ids[i], within, recs)
 			}
 		})
 	}
 	wg.Wait()
 	return all, context.Cause(ctx)
+}
+
+func (h *Handler) findOne(ctx context.Context, cameras []string, within segment.Range) ([][]segment.Record, error) {
+	recs, err := h.library.records.Range(ctx, cameras[0], within)
+	return [][]segment.Record{recs}, err
+}
+
+func (h *Handler) coverageOf(ctx context.Context, camera string, within segment.Range, recs []segment.Record) Coverage {
+	spans, gaps := segment.Coverage(recs, within, h.tail(ctx, camera, within.To))
+	spans, gaps = segment.Refine(spans, gaps, h.gaps(camera, within))
+	c := Coverage{Camera: camera, Spans: spans, Gaps: gaps}
+	if spans == nil {
+		c.Spans = []segment.Range{}
+	}
+	if gaps == nil {
+		c.Gaps = []segment.Gap{}
+	}
+	return c
 }
 
 func (h *Handler) coverage(w http.ResponseWriter, r *http.Request) {

@@ -18,6 +18,10 @@ const readAhead = 8
 // several ranges, a playlist for many parts of the same segments.
 const indexCacheBytes = 16 << 20
 
+// keepMost is the longest clip, in segments, whose indexes are kept: those of a longer one push each other out before
+// any of them is asked for again.
+const keepMost = 400
+
 // slice is a segment and the part of its time that a reader takes from it.
 type slice struct {
 	rec segment.Record
@@ -70,8 +74,12 @@ func (l *library) find(ctx context.Context, camera string, within segment.Range)
 	return choose(all), nil
 }
 
-// index returns the index of one segment.
+// index returns the index of one segment and keeps it for the next request.
 func (l *library) index(ctx context.Context, shard, key string) (*fmp4.Index, error) {
+	return l.lookup(ctx, shard, key, true)
+}
+
+func (l *library) lookup(ctx context.Context, shard, key string, keep bool) (*fmp4.Index, error) {
 	l.mu.Lock()
 	if e, ok := l.byKey[key]; ok {
 		l.order.MoveToFront(e)
@@ -92,7 +100,9 @@ func (l *library) index(ctx context.Context, shard, key string) (*fmp4.Index, er
 		return nil, fmt.Errorf("read index of segment %s on %s: %w", key, shard, err)
 	}
 	x.Compact()
-	l.keep(key, x)
+	if keep {
+		l.keep(key, x)
+	}
 	return x, nil
 }
 
@@ -131,7 +141,7 @@ func (l *library) each(ctx context.Context, camera string, recs []segment.Record
 			futures[started] = c
 			r := recs[started]
 			wg.Go(func() {
-				x, err := l.index(ctx, r.Shard, r.Key(camera))
+				x, err := l.lookup(ctx, r.Shard, r.Key(camera), len(recs) <= keepMost)
 				c <- result{x, err}
 			})
 		}
