@@ -28,18 +28,21 @@ const (
 
 // proof is what the count of pictures came to.
 type proof struct {
-	sent, archived, doubled    int
-	cutOff                     int // lost with the memory of a killed edge
-	shed                       int // given up by a full spool, in a typed gap
-	missing                    int // anything else
-	segments, gaps, gapsByKill int
-	late                       time.Duration // the largest error of a picture's time
+	sent, archived, doubled int
+	cutOff                  int // lost with the memory of a killed edge
+	shed                    int // given up by a full spool, in a typed gap
+	missing                 int // anything else
+	worst                   int // most pictures of one camera that one kill cut off
+	segments, gaps          int
+	late                    time.Duration // the largest error of a picture's time
 }
 
 func (p proof) String() string {
 	return fmt.Sprintf("%d frames sent, %d archived in %d segments, %d doubled, %d missing; beside these %d cut off by kills "+
-		"of the edge and %d shed by a full spool, all in typed gaps (%d gaps); largest error of time %v",
-		p.sent, p.archived, p.segments, p.doubled, p.missing, p.cutOff, p.shed, p.gaps, p.late.Round(time.Millisecond))
+		"of the edge (at most %d of a camera by one) and %d shed by a full spool, all in typed gaps (%d gaps); "+
+		"largest error of time %v",
+		p.sent, p.archived, p.segments, p.doubled, p.missing, p.cutOff, p.worst, p.shed, p.gaps,
+		p.late.Round(time.Millisecond))
 }
 
 // stored is a picture of the archive.
@@ -49,7 +52,7 @@ type stored struct {
 }
 
 // prove reads the whole archive and compares it with what was delivered.
-func (r *faultRig) prove(int) proof {
+func (r *faultRig) prove() proof {
 	cfg, err := config.Load(r.nodes["direct"].file)
 	if err != nil {
 		r.t.Fatal(err)
@@ -212,6 +215,7 @@ func (r *faultRig) compare(camera string, have map[uint64]stored, gaps []segment
 				p.shed++
 			case killed && i >= tail && len(s.frames)-tail <= fragmentPictures && cause == segment.CauseEdgeDown:
 				p.cutOff++
+				p.worst = max(p.worst, len(s.frames)-tail)
 			default:
 				p.missing++
 				r.t.Errorf("%s: frame %d (%d of %d, missing from %d on, edge killed: %v) is not in the archive, gap: %q",

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,7 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"skein/bench/sim"
+	"skein/recorder/segment"
 	"skein/recorder/store/miniotest"
 )
 
@@ -24,7 +28,7 @@ import (
 // run.
 const (
 	faultCameras = 4
-	faultLength  = 60 * time.Second // of the killing, without SKEIN_SOAK
+	faultLength  = 45 * time.Second // of the killing, without SKEIN_SOAK
 	faultKills   = 30               // at least, of that length
 	faultToken   = "node-token-of-the-fault-test"
 
@@ -46,6 +50,7 @@ type faultRig struct {
 	edge, recorder, minio, redis *daemon
 	nodes                        map[string]*node
 	metrics                      string // of the edge
+	disk                         string // the spool's own small file system, "" if none could be made
 	ctx                          context.Context
 	stop                         context.CancelFunc
 }
@@ -69,8 +74,10 @@ func TestNothingIsLostThroughFaults(t *testing.T) {
 	r.awaitPictures()
 	kills := r.torment(length)
 	r.overflow()
+	r.fillDisk()
 	r.settle()
-	p := r.prove(kills)
+	r.awaitOff()
+	p := r.prove()
 	t.Logf("seed %s; %s; kills: %s", os.Getenv("SKEIN_FAULT_SEED"), p, r.killed())
 	if want := int(faultKills * length / faultLength); kills < want {
 		t.Errorf("%d kills in %v, want %d", kills, length, want)
@@ -125,6 +132,7 @@ index: {redis: ["redis://%s/0"]}
 	r.nodes["direct"] = newNode(t, "check")
 	r.nodes["direct"].configure(t, archive(minio))
 	r.configureEdge(roomy)
+	r.disk = smallDisk(t, filepath.Join(r.nodes["edge"].dir, "data", "spool"))
 	r.recorder = newDaemon("recorder", skeinBinary(t), "recorder", "--config", r.nodes["recorder"].file)
 	r.edge = newDaemon("edge", skeinBinary(t), "edge", "--config", r.nodes["edge"].file)
 	return r
@@ -140,7 +148,7 @@ pull: {retry_min: 100ms, retry_max: 500ms}
 spool:
   segment: 4s
   silence: 2s
-  keep: 10m
+  keep: 2m
   max_bytes: %d
   ship: {fresh: 5s, backlog_rate: 20000000, retry_min: 100ms, retry_max: 1s}
 cameras:
@@ -258,6 +266,69 @@ func (r *faultRig) overflow() {
 	})
 	r.toRecorder.set(pass)
 	time.Sleep(3 * time.Second)
+}
+
+// smallDisk mounts a small file system at dir and returns dir, "" if the test may not.
+func smallDisk(t testing.TB, dir string) string {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
+		t.Logf("no file system of its own for the spool: %v", err)
+		return ""
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+	return dir
+}
+
+// fillDisk lets somebody else's file take all the space of the spool's file system, first while the archive takes what is
+// shipped, then while it does not.
+func (r *faultRig) fillDisk() {
+	if r.disk == "" {
+		return
+	}
+	r.quiet()
+	file := filepath.Join(r.disk, "of-somebody-else")
+	for _, link := range []faultMode{pass, cut} {
+		r.toRecorder.set(link)
+		f, err := os.Create(file)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		full := 0
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			for err = nil; err == nil; {
+				_, err = f.Write(make([]byte, 64<<10))
+			}
+			full++
+		}
+		if !errors.Is(err, unix.ENOSPC) || full < 10 {
+			r.t.Errorf("the disk is not full: %v", err)
+		}
+		_ = f.Close()
+		if err := os.Remove(file); err != nil {
+			r.t.Error(err)
+		}
+	}
+	time.Sleep(3 * time.Second)
+}
+
+// awaitOff waits until coverage says of every camera that it is off right now.
+func (r *faultRig) awaitOff() {
+	for _, id := range r.cams {
+		poll(r.t, id+" off in coverage", 30*time.Second, func() error {
+			gaps := r.gaps(id)
+			if n := len(gaps); n == 0 || gaps[n-1].Cause != segment.CauseCameraOff {
+				return fmt.Errorf("gaps %v", gaps)
+			}
+			return nil
+		})
+	}
 }
 
 func (r *faultRig) awaitKill(d *daemon) {

@@ -171,11 +171,9 @@ func (b *gapBook) fetch(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("read gap %s: %w", name, err)
 	}
-	d, err := ParseGap(data)
-	if err != nil || d.Name() != name {
-		return nil // a damaged document says nothing; the manifests' causes remain
+	if d, err := ParseGap(data); err == nil && d.Name() == name {
+		b.note(d) // a damaged document says nothing; the manifests' causes remain
 	}
-	b.note(d)
 	return nil
 }
 

@@ -50,8 +50,8 @@ func clockSynced() bool {
 // clockBack is how far behind the newest known time a clock may be that follows no reference, and still be believed.
 const clockBack = time.Minute
 
-// sane reports whether a wall time can be believed: it is not that of a clock never set, and does not lie before what an
-// earlier process has seen, unless the system vouches for its clock.
+// sane reports whether a wall time can be believed: it is not that of a clock never set, and does not lie before what
+// an earlier process has seen, unless the system vouches for its clock.
 func (s *Spool) sane(wall time.Time) bool {
 	if wall.Before(s.fs.clocks.least) {
 		return false

@@ -63,7 +63,8 @@ func (s *Spool) commit() {
 func (c *camera) needsCommit() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.dirDirty || len(c.closed) > 0 || c.waiting || (c.current != nil && c.current.written.Load() > c.current.durable.Load())
+	return c.dirDirty || len(c.closed) > 0 || c.waiting ||
+		(c.current != nil && c.current.written.Load() > c.current.durable.Load())
 }
 
 // commitCamera syncs the camera's open file, seals its closed ones in order, and then syncs its folder.

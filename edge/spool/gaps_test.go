@@ -12,7 +12,7 @@ import (
 	"skein/recorder/segment"
 )
 
-var errDown = errors.New("down") //nolint:gochecknoglobals // an error
+var errDown = errors.New("down")
 
 // The newest segment is dropped for want of room, the process dies, and no later footage ever comes: the archive learns
 // of the loss all the same, with what bridges the chain.

@@ -340,7 +340,6 @@ type faultDisk struct {
 	mu     sync.Mutex // guards the fields below
 	onSync func(path string) error
 	onOp   func(op, path string) error // "write", "create", "rename"
-	space  fsFill
 }
 
 func (d *faultDisk) ask(op, path string) error {

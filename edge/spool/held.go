@@ -14,8 +14,8 @@ import (
 	"skein/recorder/segment"
 )
 
-// heldFile is a finished segment that was recorded under a clock nobody can believe. It is not part of the chain, and not
-// shipped, until the time is known and it gets its true label.
+// heldFile is a finished segment that was recorded under a clock nobody can believe. It is not part of the chain, and
+// not shipped, until the time is known and it gets its true label.
 type heldFile struct {
 	part  part
 	why   segment.Sealed
@@ -40,8 +40,8 @@ func (s *Spool) hold(c *camera, f *segmentFile) {
 		"label", f.part.start, "waiting", len(c.held))
 }
 
-// releaseHeld labels what was held back and seals it, in order, once the time is known. It stops at the first failure and
-// is called again. c.commitMu is held.
+// releaseHeld labels what was held back and seals it, in order, once the time is known. It stops at the first failure
+// and is called again. c.commitMu is held.
 func (s *Spool) releaseHeld(c *camera) ([]segment.Manifest, error) {
 	var done []segment.Manifest
 	slices.SortFunc(c.held, func(a, b heldFile) int { return cmp.Compare(a.part.number, b.part.number) })
@@ -73,8 +73,8 @@ func (s *Spool) releaseHeld(c *camera) ([]segment.Manifest, error) {
 	return done, nil
 }
 
-// label returns the part with its true start. If only the order is known (the boot ended before the time was known), it is
-// placed behind all footage before it, at the distance it had from others of its boot, under a typed gap.
+// label returns the part with its true start. If only the order is known (the boot ended before the time was known),
+// it is placed behind all footage before it, at the distance it had from others of its boot, under a typed gap.
 func (s *Spool) label(c *camera, p part) (labelled part, unknown bool) {
 	b := p.boot
 	if b == nil {

@@ -19,7 +19,7 @@ type board struct {
 
 func newBoard(boot string) *board {
 	b := &board{boot: boot, began: time.Now()}
-	b.skew.Store(int64(time.Unix(0, 0).Sub(time.Now()))) // it believes to be in 1970
+	b.skew.Store(int64(time.Until(time.Unix(0, 0)))) // it believes to be in 1970
 	return b
 }
 
@@ -44,8 +44,8 @@ func (b *board) learn(l *lens) {
 	l.desc = testDesc()
 }
 
-// wantTimes fails unless every segment of the camera is labelled with when its frames were shot: frame n at first + 40 ms
-// times n-1.
+// wantTimes fails unless every segment of the camera is labelled with when its frames were shot: frame n at first +
+// 40 ms times n-1.
 func (a *archive) wantTimes(first time.Time) {
 	a.t.Helper()
 	n := 0
@@ -138,8 +138,8 @@ func TestTimeIsLearntAfterARestart(t *testing.T) {
 	})
 }
 
-// The boot ends before the time was known: what it recorded keeps its order and its distances, behind what is known, and
-// gaps of the clock stand around it.
+// The boot ends before the time was known: what it recorded keeps its order and its distances, behind what is known,
+// and gaps of the clock stand around it.
 func TestBootWithoutTimeIsPlacedAndTyped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

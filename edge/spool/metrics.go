@@ -127,7 +127,9 @@ func (m *metrics) gauges(s *Spool, gauge func(name, help string, f func() float6
 		}
 		return -1
 	})
-	gauge("gaps_waiting", "Gaps that the archive does not know of yet.", func() float64 { return float64(s.gapsWaiting()) })
+	gauge("gaps_waiting", "Gaps that the archive does not know of yet.", func() float64 {
+		return float64(s.gapsWaiting())
+	})
 	gauge("archive_down", "1 while the archive takes nothing.", func() float64 {
 		if s.gate.closed() {
 			return 1

@@ -31,9 +31,9 @@ func (s *Spool) Record(ctx context.Context, camera string, st *stream.Stream) er
 	return s.RecordProfile(ctx, camera, media.Main, st)
 }
 
-// RecordProfile writes one profile of the camera until ctx ends (nil) or the stream does (its error). What was published
-// before that is in a sealed segment when it returns. A stream that no segment can hold is an error at once. At most
-// one Record per camera runs at a time.
+// RecordProfile writes one profile of the camera until ctx ends (nil) or the stream does (its error). What was
+// published before that is in a sealed segment when it returns. A stream that no segment can hold is an error at
+// once. At most one Record per camera runs at a time.
 func (s *Spool) RecordProfile(ctx context.Context, camera string, p media.Profile, st *stream.Stream) error {
 	c, err := s.camera(camera)
 	if err != nil {
@@ -232,11 +232,11 @@ func (r *recording) write(u *media.AccessUnit) error {
 		r.unfit(format)
 		return nil
 	}
-	if err != nil {
-		r.stall(v)
-		return nil
+	if err == nil {
+		r.took(v)
+	} else {
+		r.stall(v) // it is pending now
 	}
-	r.took(v)
 	return nil
 }
 

@@ -21,7 +21,7 @@ type Snapshot struct {
 	MaxBytes      int64         `json:"max_bytes,omitempty"`
 	Free          int64         `json:"free"`    // of the file system
 	Inodes        float64       `json:"inodes"`  // share of the file system's inodes in use, 0 to 1
-	Left          time.Duration `json:"left_ns"` // until footage must be dropped at the present growth, -1: it does not grow
+	Left          time.Duration `json:"left_ns"` // until footage must be dropped, -1: it does not grow
 	Backlog       int           `json:"backlog"`
 	BacklogBytes  int64         `json:"backlog_bytes"`
 	OldestAge     time.Duration `json:"oldest_age_ns"`

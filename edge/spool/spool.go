@@ -197,9 +197,9 @@ const cutOff = 2*fmp4.FragmentLength + aliveEvery
 // backSoon is how long after a start the pictures may take to come for the gap still to be due to the edge alone.
 const backSoon = 15 * time.Second
 
-// causedByDown reports whether the gap from the end of a camera's footage until now is due to no process running: either
-// footage came until the process ended, and again soon after the next began, or none ran for most of the time. It is
-// only asked for the first footage of a process.
+// causedByDown reports whether the gap from the end of a camera's footage until now is due to no process running:
+// either footage came until the process ended, and again soon after the next began, or none ran for most of the time.
+// It is only asked for the first footage of a process.
 func (s *Spool) causedByDown(end, now time.Time) bool {
 	if end.IsZero() || s.aliveThen.IsZero() {
 		return false

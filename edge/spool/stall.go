@@ -16,8 +16,8 @@ const pendingBytes = 8 << 20
 // endTries is how often a recording that ends tries to get rid of what is pending.
 const endTries = 3
 
-// stall abandons a file that failed. What it does not hold for certain, and more after it, goes into another file as soon
-// as the disk takes one: until then it is pending, and nothing is lost.
+// stall abandons a file that failed. What it does not hold for certain, and more after it, goes into another file as
+// soon as the disk takes one: until then it is pending, and nothing is lost.
 func (r *recording) stall(more ...*media.AccessUnit) {
 	f := r.f
 	r.log.Error("segment file is not trusted any more; its last footage goes into a new one",

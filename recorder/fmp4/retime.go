@@ -16,9 +16,9 @@ type Patch struct {
 // flags, and the track's id.
 const ntpField = 16
 
-// Retime returns what must change in a file for decode time 0 to be at start: the capture time of every fragment and the
-// dates of creation. x must come from Scan. The mfra, which repeats both, is not covered: cut it off, and append the
-// trailer of the file scanned anew.
+// Retime returns what must change in a file for decode time 0 to be at start: the capture time of every fragment and
+// the dates of creation. x must come from Scan. The mfra, which repeats both, is not covered: cut it off, and append
+// the trailer of the file scanned anew.
 func Retime(x *Index, start time.Time) []Patch {
 	if len(x.Fragments) == 0 {
 		return nil

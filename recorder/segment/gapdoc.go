@@ -37,7 +37,8 @@ type Lost struct {
 // dueSlack is how late the word of an edge may come before nothing is known about an open gap any more.
 const dueSlack = 30 * time.Second
 
-// Until returns how far the document speaks: its end, or for an open gap the time until which the edge is to be believed.
+// Until returns how far the document speaks: its end, or for an open gap the time until which the edge is to be
+// believed.
 func (d GapDoc) Until() time.Time {
 	if d.Due.IsZero() {
 		return d.To
