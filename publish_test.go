@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image/jpeg"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"skein/bench/sim"
 	"skein/edge/media"
 	"skein/edge/status"
+	"skein/gateway/footage"
 )
 
 // phone publishes pictures of the simulation by WHIP, as a phone or a body camera does.
@@ -179,6 +181,8 @@ func TestPublish(t *testing.T) {
 	probe(t, c.file)
 	t.Logf("%d frames watched, clip of %v with %d frames and %v", len(seen), c.duration, len(c.frames), c.tracks)
 
+	n.readBack(t, "phone", began.Add(2*time.Second), began.Add(6*time.Second))
+
 	second, body, err := n.send(http.MethodPost, "/v1/whip/phone", "application/sdp", p.pc.LocalDescription().SDP)
 	if err != nil || second.StatusCode != http.StatusCreated {
 		t.Errorf("the same login again takes its own place: %v %s", err, body)
@@ -195,6 +199,39 @@ func TestPublish(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// readBack proves that a replay on a wall gets every frame of a range, each at the time it was taken.
+func (n *node) readBack(t testing.TB, camera string, from, to time.Time) {
+	t.Helper()
+	a := footage.Archive{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		resp, body, err := n.get(r.URL.RequestURI())
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		maps.Copy(w.Header(), resp.Header)
+		_, _ = w.Write(body)
+	})}
+	units, err := a.Units(t.Context(), camera, from, to)
+	if err != nil || len(units) < 100 || !units[0].Key {
+		t.Errorf("read back %d frames: %v", len(units), err)
+		return
+	}
+	var got []uint64
+	for _, u := range units {
+		for _, nalu := range u.NALUs {
+			if m, ok := sim.ParseSEI(nalu, media.H264); ok {
+				got = append(got, m.Frame)
+				if late := u.Wall.Sub(m.Wall); late < -frameTime || late > 10*frameTime {
+					t.Errorf("frame %d of %v is filed at %v", m.Frame, m.Wall, u.Wall)
+				}
+			}
+		}
+	}
+	if h := holes(got); len(h) > 0 || len(got) != len(units) {
+		t.Errorf("read back %d frames of %d units, holes %v", len(got), len(units), h)
+	}
 }
 
 // snapshot proves that the camera's snapshot is a fresh picture.

@@ -25,6 +25,7 @@ import (
 	"skein/edge/stream"
 	"skein/gateway/access"
 	"skein/gateway/api"
+	"skein/gateway/footage"
 	"skein/gateway/relay"
 	"skein/gateway/web"
 	"skein/gateway/whep"
@@ -109,14 +110,19 @@ func (g *Gateway) build() (err error) {
 	if g.relay, err = relay.New(g.cfg.WebRTC.relay(), g, g.log, g.deps.Registry); err != nil {
 		return err
 	}
-	g.relay.Use(relay.Parts{Publishers: publishers{g}})
+	archive := g.archive()
+	parts := relay.Parts{Publishers: publishers{g}}
+	if archive != nil {
+		parts.Archive = footage.Archive{Handler: archive}
+	}
+	g.relay.Use(parts)
 	if g.cfg.RTSP.Listen != "off" {
 		if g.rtsp, err = g.newRTSP(); err != nil {
 			return err
 		}
 	}
 	g.api, err = api.New(api.Options{
-		Access: g.access, Inventory: g.deps.Inventory, Health: g, Archive: g.archive(), Ingest: g.deps.Ingest,
+		Access: g.access, Inventory: g.deps.Inventory, Health: g, Archive: archive, Ingest: g.deps.Ingest,
 		Whep: whep.Handler(g.relay, g.viewer, g.log), Link: g.hub, Web: web.Handler(),
 		Whip:      whep.Publish(g.relay, g.publisher, g.log),
 		Snapshots: g.snapshots(), LiveSessions: http.HandlerFunc(g.liveSessions),

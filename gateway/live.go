@@ -16,7 +16,7 @@ func (g *Gateway) viewer(r *http.Request) relay.Viewer {
 	if !ok {
 		return relay.Viewer{}
 	}
-	return relay.Viewer{Name: p.Name, Key: p.Key(), Allow: g.api.Watch(r)}
+	return relay.Viewer{Name: p.Name, Key: p.Key(), Allow: g.api.Watch(r), Replay: g.api.Replay(r)}
 }
 
 // snapshots serves the cameras' last pictures.

@@ -47,7 +47,7 @@ func (s *session) answer(ctx context.Context, t *transport, q request, o Offer) 
 	asked := time.Now()
 	var err error
 	//nolint:contextcheck // a feed outlives the request that starts it
-	if s.feed, err = s.relay.feeds.acquire(feedKey{o.Camera, o.Profile}); err != nil {
+	if s.feed, err = s.relay.feeds.acquire(feedKey{camera: o.Camera, profile: o.Profile}); err != nil {
 		return Session{}, err
 	}
 	desc, err := s.feed.wait(ctx, s.relay.cfg.StartTimeout)

@@ -21,6 +21,9 @@ type Viewer struct {
 	// Allow tells whether the viewer may see a camera. It is asked for every camera shown and again every second while
 	// it is shown, from several goroutines, so it must be quick; what it no longer allows ends. nil allows none.
 	Allow func(camera string) bool
+	// Replay tells whether the viewer may see the last minute of a camera. It is asked once for each replay, from any
+	// goroutine, and may take a moment. nil allows none.
+	Replay func(camera string) bool
 }
 
 func (v Viewer) allowed(camera string) bool { return v.Allow != nil && v.Allow(camera) }
@@ -78,6 +81,15 @@ type PatchResult struct {
 // Parts are what a relay can do besides watching; each may be nil.
 type Parts struct {
 	Publishers Publishers // takes what WHIP clients publish
+	Archive    Archive    // where tiles that go back in time get their footage
+}
+
+// Archive reads recorded footage back.
+type Archive interface {
+	// Units returns the pictures of a camera captured in [from, to), in decoding order and beginning with a key frame, if
+	// need be one from before from. Their Desc has one track, their PTS are unused, their Wall is the capture time. No
+	// footage is an empty result. What is still on its way into the archive is waited for, within reason.
+	Units(ctx context.Context, camera string, from, to time.Time) ([]*media.AccessUnit, error)
 }
 
 // Publishers takes publications.

@@ -20,18 +20,21 @@ import (
 //	 "height":360}                 the cameras in turn, from camera on (default: the first); ends with show or hide
 //	{"type":"tour_pause","slot":0,"paused":true}
 //	{"type":"tour_next","slot":0}
+//	{"type":"replay","slot":0,"back_s":30}   the slot's camera from so long ago on (10 to 60); pauses a tour
+//	{"type":"live","slot":0}                 back to the live picture
 //	{"type":"stats","slots":[{"slot":0,"decoded":500,"dropped":1,"frozen":0,"freeze_ms":0,"jitter_ms":3}]}
 //
 // Gateway to page, at every change and about once a second while a slot shows something:
 //
 //	{"type":"state","slot":0,"camera":"gate-3","profile":"sub","state":"live","reason":"","age_ms":40,"fps":15,
 //	 "kbps":480}
-//	{"type":"error","reason":"bad-message","detail":"…"}
+//	{"type":"error","slot":0,"reason":"bad-message","detail":"…"}    slot only where it is about one
 //
 // A slot is the index of its video section in the offer. States are those of package status. From the first live or
 // delayed state for a camera on, the pictures of the slot are that camera's. While a slot tours, its states also hold
 // "index" and "total" (where in the list the camera is) and "paused"; a state with "skipped":true is about a camera that
-// was passed by because of its state and reason, and the slot goes on showing what it shows. Figures of "stats" are totals
+// was passed by because of its state and reason, and the slot goes on showing what it shows. While a slot shows recorded
+// pictures its state is "replay", "replay" is true, and age_ms and behind_ms tell how old they are. Figures of "stats" are totals
 // since the connection began, but for jitter_ms.
 
 // Bounds of a message.
@@ -40,6 +43,8 @@ const (
 	maxTour    = 128      // cameras
 	minDwell   = 2        // seconds
 	maxDwell   = 3600
+	minBack    = 10 // seconds
+	maxBack    = 60
 )
 
 // auto leaves the choice of the profile to the gateway.
@@ -56,6 +61,7 @@ type command struct {
 	Cameras []string      `json:"cameras"` // tour
 	Dwell   float64       `json:"dwell_s"` // tour
 	Paused  *bool         `json:"paused"`  // tour_pause; default true
+	Back    float64       `json:"back_s"`  // replay
 	Slots   []SlotReport  `json:"slots"`   // stats
 }
 
@@ -71,6 +77,8 @@ type stateMessage struct {
 	FPS     int           `json:"fps"`
 	Kbps    int           `json:"kbps"`
 	Skipped bool          `json:"skipped,omitempty"`
+	Replay  bool          `json:"replay,omitempty"`
+	Behind  int64         `json:"behind_ms,omitempty"`
 	*tourState
 }
 
@@ -111,7 +119,11 @@ func parseCommand(data []byte, slots int) (command, error) {
 		err = errors.Join(c.checkPicture(), checkCamera(c.Camera))
 	case "tour":
 		err = errors.Join(c.checkPicture(), c.checkTour())
-	case "hide", "tour_pause", "tour_next":
+	case "hide", "tour_pause", "tour_next", "live":
+	case "replay":
+		if !(c.Back >= minBack && c.Back <= maxBack) {
+			err = fmt.Errorf("back_s is %d to %d", minBack, maxBack)
+		}
 	case "stats":
 		if len(c.Slots) > maxSlots+1 {
 			err = errors.New("too many slots")

@@ -35,6 +35,8 @@ const (
 	CodeWaiting         Code = "waiting-for-key"  // state only: no key frame yet
 	CodeCameraSilent    Code = "camera-silent"    // state only: no unit lately
 	CodeBusy            Code = "busy"             // the camera is being published already
+	CodeNoFootage       Code = "no-footage"       // nothing is recorded of that time
+	CodeNothingShown    Code = "nothing-shown"    // data channel: the slot shows no camera
 	CodeNotHere         Code = "not-here"         // this gateway does not have this part
 	CodeCameraWithdrawn Code = "camera-withdrawn" // the stream was closed under the viewer
 )

@@ -19,13 +19,23 @@ const videoRate = 90000
 type feedKey struct {
 	camera  string
 	profile media.Profile
+	variant variant // how the stream is come by
 }
+
+// variant tells feeds of one camera and profile apart.
+type variant string
+
+const (
+	asItComes variant = ""       // the live stream
+	theReplay variant = "replay" // recorded footage, of one tile alone
+)
 
 // feed relays one stream: it opens it, reads it once, packetises each unit once and gives it to all slots of its lines.
 type feed struct {
 	key   feedKey
 	relay *Relay
 	stop  context.CancelFunc
+	open  opener
 
 	opened chan struct{} // closed once the stream is open or err is set
 	begun  chan struct{} // closed once the first unit is in; never if the feed ends before
@@ -35,6 +45,7 @@ type feed struct {
 	audio atomic.Pointer[line] // nil until a description with sound that can be sent
 	desc  atomic.Pointer[media.Description]
 	last  atomic.Int64 // arrival of the newest video unit, Unix nanoseconds
+	taken atomic.Int64 // its capture time, Unix nanoseconds
 
 	err error // why it ended; valid after opened or ended is closed
 
@@ -44,6 +55,9 @@ type feed struct {
 	pack  packetizer
 	times map[*line]*unroll
 }
+
+// opener starts a feed's stream; release tells that the feed is done with it.
+type opener func(ctx context.Context) (s *stream.Stream, release func(), err error)
 
 // unroll turns a track's PTS into a line's clock, across epochs.
 type unroll struct {
@@ -99,14 +113,32 @@ func (fs *feeds) acquire(k feedKey) (*feed, error) {
 		f.users++
 		return f, nil
 	}
+	f := fs.start(k, func(ctx context.Context) (*stream.Stream, func(), error) {
+		return fs.relay.streams.Open(ctx, k.camera, k.profile)
+	})
+	f.video.wantKey = func() { fs.relay.askKey(k) }
+	fs.byKey[k] = f
+	return f, nil
+}
+
+// private returns a feed of its own that nobody else can acquire. Its user calls release once.
+func (fs *feeds) private(k feedKey, open opener) (*feed, error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.ctx == nil || fs.ctx.Err() != nil {
+		return nil, fail(CodeStopped, "the gateway is not serving viewers now")
+	}
+	return fs.start(k, open), nil
+}
+
+// start runs a feed with one user. The caller holds fs.mu.
+func (fs *feeds) start(k feedKey, open opener) *feed {
 	ctx, cancel := context.WithCancel(fs.ctx)
 	f := &feed{
-		key: k, relay: fs.relay, stop: cancel, users: 1, video: newLine(media.H264, videoRate),
+		key: k, relay: fs.relay, stop: cancel, open: open, users: 1, video: newLine(media.H264, videoRate),
 		opened: make(chan struct{}), begun: make(chan struct{}), ended: make(chan struct{}),
 		pack: packetizer{max: fs.relay.cfg.PayloadSize}, times: map[*line]*unroll{},
 	}
-	f.video.wantKey = func() { fs.relay.askKey(k) }
-	fs.byKey[k] = f
 	fs.relay.metrics.feeds.Inc()
 	fs.run.Go(func() {
 		defer cancel()
@@ -114,7 +146,7 @@ func (fs *feeds) acquire(k feedKey) (*feed, error) {
 		fs.forget(f)
 		fs.relay.metrics.feeds.Dec()
 	})
-	return f, nil
+	return f
 }
 
 // release gives up one use of f; the last one ends it.
@@ -142,7 +174,7 @@ func (f *feed) run(ctx context.Context) {
 	opened := sync.OnceFunc(func() { close(f.opened) })
 	defer close(f.ended)
 	defer opened()
-	s, release, err := f.relay.streams.Open(ctx, f.key.camera, f.key.profile)
+	s, release, err := f.open(ctx)
 	if err != nil {
 		f.err = openError(f.key, err)
 		return
@@ -173,6 +205,10 @@ func (f *feed) run(ctx context.Context) {
 }
 
 func openError(k feedKey, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
 	if errors.Is(err, ErrUnknownCamera) {
 		detail := fmt.Sprintf("there is no %s stream of camera %q", k.profile, k.camera)
 		return &Error{Code: CodeUnknownCamera, Detail: detail, Err: err}
@@ -205,6 +241,7 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 	}
 	if l.video {
 		f.last.Store(u.Arrival.UnixNano())
+		f.taken.Store(u.Wall.UnixNano())
 	}
 	m := moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival}
 	first := l.append(pkts, u.Key, m)

@@ -56,7 +56,7 @@ func (r *Relay) Publish(ctx context.Context, o PublishOffer) (Session, error) {
 	case !o.Viewer.allowed(o.Camera):
 		return Session{}, fail(CodeForbidden, "you may not publish camera %q", o.Camera)
 	}
-	k := feedKey{o.Camera, o.Profile}
+	k := feedKey{camera: o.Camera, profile: o.Profile}
 	in, err := r.accept(ctx, k, o.Viewer, tracks)
 	if err != nil {
 		return Session{}, err

@@ -77,7 +77,7 @@ func (t *tile) rest() {
 func (t *tile) change() {
 	t.rest()
 	first, second := profiles(t.want, t.lowered)
-	if t.feed != nil && t.feed.key == (feedKey{t.want.Camera, first}) && !ended(t.feed) {
+	if t.feed != nil && t.feed.key == (feedKey{camera: t.want.Camera, profile: first}) && !ended(t.feed) {
 		return
 	}
 	ctx, cancel := context.WithCancel(t.wall.ctx)
@@ -124,13 +124,13 @@ func (t *tile) bring(ctx context.Context, camera string, first, second media.Pro
 	asked := time.Now()
 	t.say(stateMessage{Slot: t.slot.index, Camera: camera, Profile: first, State: status.Connecting})
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
-		err := t.try(ctx, feedKey{camera, first}, asked, "")
+		err := t.try(ctx, feedKey{camera: camera, profile: first}, asked, "")
 		if err == nil {
 			return
 		}
 		var e *Error
 		if second != "" && errors.As(err, &e) && e.Code != CodeStopped {
-			if t.try(ctx, feedKey{camera, second}, asked, e.Code) == nil {
+			if t.try(ctx, feedKey{camera: camera, profile: second}, asked, e.Code) == nil {
 				return
 			}
 		}
@@ -206,16 +206,26 @@ func (t *tile) put(f *feed, asked time.Time, why Code) {
 	if old != nil {
 		t.wall.session.relay.feeds.release(old)
 	}
-	age := time.Since(time.Unix(0, f.last.Load()))
-	state, silent := stateOf(age)
-	if why == "" {
-		why = silent
-	}
-	t.told = stateMessage{
-		Slot: t.slot.index, Camera: f.key.camera, Profile: f.key.profile, State: state, Reason: why,
-		AgeMS: max(age.Milliseconds(), 0), tourState: t.tour.state(),
+	t.told = t.describe(f, time.Now())
+	if why != "" {
+		t.told.Reason = why
 	}
 	t.say(t.told)
+}
+
+// describe tells how the feed's picture is. The caller holds t.mu.
+func (t *tile) describe(f *feed, now time.Time) stateMessage {
+	m := stateMessage{
+		Slot: t.slot.index, Camera: f.key.camera, Profile: f.key.profile, tourState: t.tour.state(),
+	}
+	age := now.Sub(time.Unix(0, f.last.Load()))
+	m.State, m.Reason = stateOf(age)
+	if f.key.variant == theReplay {
+		age = now.Sub(time.Unix(0, f.taken.Load()))
+		m.State, m.Reason, m.Replay, m.Behind = stateReplay, "", true, max(age.Milliseconds(), 0)
+	}
+	m.AgeMS = max(age.Milliseconds(), 0)
+	return m
 }
 
 // hide empties the slot: it costs nothing from now on.
@@ -276,25 +286,24 @@ func (t *tile) tick(now time.Time) {
 		return
 	}
 	stats := t.slot.totals()
-	age := now.Sub(time.Unix(0, t.feed.last.Load()))
-	state, reason := stateOf(age)
+	m := t.describe(t.feed, now)
 	if ended(t.feed) {
-		state, reason = status.Offline, CodeCameraWithdrawn
+		m.State, m.Reason = status.Offline, CodeCameraWithdrawn
+		if t.feed.key.variant == theReplay {
+			m.State, m.Reason = stateReplay, CodeNoFootage // the footage is at its end: back to the live picture
+		}
 		if t.work == nil || t.work.Err() != nil {
 			t.change()
 		}
 	}
-	if reason == "" {
-		reason = t.reason
+	if m.Reason == "" {
+		m.Reason = t.reason
 	}
 	if b := t.slot.blockedBy(); b != "" {
-		state, reason = status.Offline, b
+		m.State, m.Reason = status.Offline, b
 	}
-	t.told = stateMessage{
-		Slot: t.slot.index, Camera: t.feed.key.camera, Profile: t.feed.key.profile, State: state, Reason: reason,
-		AgeMS: max(age.Milliseconds(), 0), FPS: int(stats.units - t.before.units),
-		Kbps: int((stats.bytes - t.before.bytes) * 8 / 1000), tourState: t.tour.state(),
-	}
+	m.FPS, m.Kbps = int(stats.units-t.before.units), int((stats.bytes-t.before.bytes)*8/1000)
+	t.told = m
 	t.before = stats
 	t.adapt(stats)
 	t.say(t.told)
@@ -303,7 +312,7 @@ func (t *tile) tick(now time.Time) {
 // adapt turns an automatic tile down to sub when its packets get lost, and up again when the link was steady for a
 // while. The caller holds t.mu.
 func (t *tile) adapt(stats slotStats) {
-	if t.want.Profile != auto {
+	if t.want.Profile != auto || t.feed.key.variant == theReplay {
 		return
 	}
 	if int(stats.lost)*100/256 >= lossyPercent {

@@ -195,10 +195,10 @@ func (tr *tour) open(ctx context.Context, s *tourStop) error {
 	}
 	first, second := profiles(s.cmd, false)
 	limit := min(t.wall.session.relay.cfg.StartTimeout, tourLead)
-	f, err := t.fetch(ctx, feedKey{s.cmd.Camera, first}, limit)
+	f, err := t.fetch(ctx, feedKey{camera: s.cmd.Camera, profile: first}, limit)
 	var e *Error
 	if second != "" && errors.As(err, &e) && e.Code != CodeStopped && ctx.Err() == nil {
-		if f2, err2 := t.fetch(ctx, feedKey{s.cmd.Camera, second}, limit); err2 == nil {
+		if f2, err2 := t.fetch(ctx, feedKey{camera: s.cmd.Camera, profile: second}, limit); err2 == nil {
 			f, err, s.why = f2, nil, e.Code
 		}
 	}

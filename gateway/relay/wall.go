@@ -141,6 +141,10 @@ func (w *wall) obey(c command) {
 		w.tiles[c.Slot].pauseTour(c.Paused == nil || *c.Paused)
 	case "tour_next":
 		w.tiles[c.Slot].nextOfTour()
+	case "replay":
+		w.tiles[c.Slot].replay(time.Duration(c.Back * float64(time.Second)))
+	case "live":
+		w.tiles[c.Slot].backToLive()
 	case "stats":
 		w.session.reported(c.Slots)
 	case "listen":

@@ -21,7 +21,8 @@ import (
 type wallState struct {
 	Type, Camera, Profile, State, Reason string
 	Slot, Kbps, FPS, Index, Total        int
-	Skipped, Paused                      bool
+	Skipped, Paused, Replay              bool
+	Behind                               int64 `json:"behind_ms"`
 	AgeMS                                int64 `json:"age_ms"`
 }
 
