@@ -157,7 +157,7 @@ export const en: Dictionary = {
     badRange: "The end must come after the start, by at most {{hours}} hours",
     selection: "Selected",
     zoomHint: "Click to jump, drag to select",
-    window: "Last {{n}} h",
+    window: "Length of the bar",
     cut: "{{n}} gaps in this range are skipped in play",
   },
   zone: {

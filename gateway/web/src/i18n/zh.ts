@@ -156,7 +156,7 @@ export const zh = {
     badRange: "结束时间必须晚于开始时间，且不超过 {{hours}} 小时",
     selection: "已选",
     zoomHint: "点击跳转；拖动选择时段",
-    window: "最近 {{n}} 小时",
+    window: "覆盖条时长",
     cut: "该时段含 {{n}} 处缺失，播放时会跳过",
   },
   zone: {

@@ -127,7 +127,7 @@ function columns(t: T, now: number): ColumnsType<Row> {
       render: (_, { camera }) => lead(camera)?.lost_packets ?? 0,
     },
     {
-      title: "",
+      title: t("health.watch"),
       width: 56,
       render: (_, { camera }) => (
         <a href={`#/wall/${camera.id}`} aria-label={`${t("health.watch")}: ${camera.name}`}>

@@ -15,7 +15,7 @@ import { Badge } from "../ui/badge";
 import { Icon } from "../ui/icons";
 import { toast } from "../ui/toast";
 import { backs, PastLayer, usePast } from "./past";
-import { TourMarks } from "./tourmarks";
+import { TourMarks, TourPlace } from "./tourmarks";
 
 export interface TileProps {
   slot: number;
@@ -294,6 +294,7 @@ export const Tile = memo(function Tile(p: TileProps) {
           <header>
             <b title={p.assigned ?? ""}>{name}</b>
             <span className="where">{p.unit}</span>
+            {p.tour && <TourPlace tour={view.tour} />}
             <span data-testid="tile-state" title={s.measured ? undefined : t("wall.atLeast")}>
               {gone ? (
                 <b className="badge past-word">{t("past.badge")}</b>

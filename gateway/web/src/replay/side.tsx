@@ -23,7 +23,8 @@ const RetrievalDialog = lazy(() => import("./dialog"));
 const LockDialog = lazy(() => import("./lockdialog"));
 
 const minutes = [1, 5, 15] as const;
-const windows = [1, 6, 24] as const;
+/** Minutes of the coverage bar. */
+const windows = [10, 60, 360, 1440] as const;
 const nothing: Footage = { spans: [], gaps: [] };
 const mostHours = 6;
 const refreshMs = 10_000;
@@ -31,9 +32,9 @@ const refreshMs = 10_000;
 const kindFor = (r: Range): Kind => (r.to - r.from <= 5 * 60_000 ? "mp4" : "hls");
 
 /** Coverage of the last hours, kept fresh while the page is seen. */
-function useFootage(camera: string, hours: number, offset: number) {
+function useFootage(camera: string, length: number, offset: number) {
   const [window, setWindow] = useState<Range>(() => ({
-    from: Date.now() + offset - hours * 3_600_000,
+    from: Date.now() + offset - length * 60_000,
     to: Date.now() + offset,
   }));
   const [data, setData] = useState<Footage>();
@@ -45,7 +46,7 @@ function useFootage(camera: string, hours: number, offset: number) {
     const read = async () => {
       if (visibleSince() === 0) return;
       const to = Date.now() + clockOffset.current;
-      const w = { from: to - hours * 3_600_000, to };
+      const w = { from: to - length * 60_000, to };
       const query = new URLSearchParams({ from: rfc3339(w.from), to: rfc3339(w.to), camera });
       try {
         const c = await getJSON<Coverage>(`/v1/coverage?${query}`, { signal: abort.signal });
@@ -64,7 +65,7 @@ function useFootage(camera: string, hours: number, offset: number) {
       abort.abort();
       clearInterval(timer);
     };
-  }, [camera, hours]);
+  }, [camera, length]);
   return { window, data, failed };
 }
 
@@ -103,8 +104,8 @@ export default function Side({ camera, me, onClose }: { camera: Camera; me: Me; 
 
 function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number }) {
   const { t } = useTexts();
-  const [hours, setHours] = useState<number>(1);
-  const { window, data, failed } = useFootage(camera.id, hours, offset);
+  const [span, setSpan] = useState<number>(60);
+  const { window, data, failed } = useFootage(camera.id, span, offset);
   const [clip, setClip] = useState<Clip>();
   const [choice, setChoice] = useState<number | "custom">(1);
   const [ask, setAsk] = useState<Clip>();
@@ -222,10 +223,16 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
         }}
       />
       <div className="under">
-        <div className="choices small">
+        <div className="choices small" role="group" aria-label={t("replay.window")}>
           {windows.map((n) => (
-            <button key={n} type="button" aria-pressed={hours === n} onClick={() => setHours(n)}>
-              {t("replay.window", { n })}
+            <button
+              key={n}
+              type="button"
+              aria-pressed={span === n}
+              onClick={() => setSpan(n)}
+              data-testid={`window-${n}`}
+            >
+              {n < 60 ? `${n} min` : `${n / 60} h`}
             </button>
           ))}
         </div>

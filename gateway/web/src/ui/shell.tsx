@@ -102,7 +102,7 @@ export function Shell({ me, page, children }: { me: Me; page: Page; children: Re
       <header className="top">
         <div className="brand">
           <Mark />
-          <b>{t("app.name")}</b>
+          <h1>{t("app.name")}</h1>
           <span>{unit}</span>
         </div>
         <nav>
