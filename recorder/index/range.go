@@ -62,9 +62,28 @@ func (q *query) records(within segment.Range) ([]segment.Record, error) {
 			return nil, fmt.Errorf("%s: %w: run check --rebuild", hourKey(q.camera, q.hours[i]), err)
 		}
 	}
-	return slices.DeleteFunc(all, func(r segment.Record) bool {
-		return !r.Range().Overlaps(within) && !instant(r, within)
-	}), nil
+	return overlapping(all, within), nil
+}
+
+// overlapping keeps the records of an ascending list that overlap within. What does not lies at the ends, but for
+// records that are inside others, so most are not moved.
+func overlapping(all []segment.Record, within segment.Range) []segment.Record {
+	out := func(r *segment.Record) bool { return !r.Range().Overlaps(within) && !instant(*r, within) }
+	for len(all) > 0 && out(&all[0]) {
+		all = all[1:]
+	}
+	for len(all) > 0 && out(&all[len(all)-1]) {
+		all = all[:len(all)-1]
+	}
+	for i := range all {
+		if all[i].End().After(within.From) && all[i].Start.Before(within.To) {
+			continue
+		}
+		if out(&all[i]) {
+			return slices.DeleteFunc(all, func(r segment.Record) bool { return out(&r) })
+		}
+	}
+	return all
 }
 
 // instant reports whether r is a segment without length that lies within.

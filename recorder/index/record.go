@@ -64,13 +64,6 @@ func causeByte(c segment.Cause) byte {
 	return causeUnknown
 }
 
-func causeOf(b byte) segment.Cause {
-	if list := causes(); int(b) < len(list) {
-		return list[b]
-	}
-	return segment.CauseUnknown
-}
-
 // hourOf returns the hours since 1970 in which t lies.
 func hourOf(t time.Time) int64 {
 	ms := t.UnixMilli()
@@ -127,7 +120,7 @@ func decodeHour(out []segment.Record, b []byte, h int64, shards []string) ([]seg
 	if len(b)%recordSize != 0 {
 		return out, fmt.Errorf("%w: %d bytes are not whole records", errDamaged, len(b))
 	}
-	base := hourStart(h)
+	base, known := hourStart(h), causes()
 	var last []byte
 	for ; len(b) > 0; b = b[recordSize:] {
 		p := b[:recordSize]
@@ -142,7 +135,10 @@ func decodeHour(out []segment.Record, b []byte, h int64, shards []string) ([]seg
 		last = p[:idSize]
 		r := segment.Record{
 			Start: base.Add(start), Duration: dur, Seq: get(p[offSeq:offHash]),
-			Bytes: int64(get(p[offBytes:offGap])), Gap: causeOf(p[offGap]),
+			Bytes: int64(get(p[offBytes:offGap])), Gap: segment.CauseUnknown,
+		}
+		if c := int(p[offGap]); c < len(known) {
+			r.Gap = known[c]
 		}
 		copy(r.Hash[:], p[offHash:offBytes])
 		if s := int(p[offShard]); s > 0 && s <= len(shards) {
