@@ -22,10 +22,11 @@ import (
 
 // repairing is a WHEP viewer that asks for lost packets as browsers do, and may stop reading its socket.
 type repairing struct {
-	pc   *webrtc.PeerConnection
-	conn *stallConn
+	viewer // for what it negotiates
+	mux    *ice.UDPMuxDefault
+	conn   *stallConn
 
-	mu     sync.Mutex // guards the fields below
+	count  sync.Mutex // guards the fields below
 	frames []uint64
 	delays []time.Duration // from sending to whole, if the camera stamps so
 	lost   int
@@ -56,44 +57,79 @@ func (c *stallConn) Close() error {
 	return c.PacketConn.Close()
 }
 
-// follow opens a camera's main stream on a socket of its own at the address.
+// follow opens a camera's main stream on a socket of its own at the address, until the test ends.
 func (n *node) follow(t testing.TB, camera, address string, receiveBuffer int) *repairing {
 	t.Helper()
-	udp, err := net.ListenPacket("udp4", address)
+	v, err := n.join(camera, address, receiveBuffer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := udp.(*net.UDPConn).SetReadBuffer(receiveBuffer); err != nil {
-		t.Fatal(err)
+	t.Cleanup(v.close)
+	return v
+}
+
+// join opens a camera's main stream on a socket of its own at the address.
+func (n *node) join(camera, address string, receiveBuffer int) (v *repairing, err error) {
+	v = &repairing{}
+	defer func() {
+		if err != nil {
+			v.close()
+		}
+	}()
+	udp, err := net.ListenPacket("udp4", address)
+	if err != nil {
+		return v, err
 	}
-	v := &repairing{conn: &stallConn{PacketConn: udp, stalled: make(chan struct{}), closed: make(chan struct{})}}
+	v.conn = &stallConn{PacketConn: udp, stalled: make(chan struct{}), closed: make(chan struct{})}
+	if err := udp.(*net.UDPConn).SetReadBuffer(receiveBuffer); err != nil {
+		return v, err
+	}
 	quiet := logging.NewDefaultLoggerFactory()
 	quiet.DefaultLogLevel = logging.LogLevelDisabled
-	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: v.conn, Logger: quiet.NewLogger("viewer")})
+	v.mux = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: v.conn, Logger: quiet.NewLogger("viewer")})
 	s := webrtc.SettingEngine{LoggerFactory: quiet}
-	s.SetICEUDPMux(mux)
+	s.SetICEUDPMux(v.mux)
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	s.SetSRTPReplayProtectionWindow(1024) // as browsers; pion's 64 refuses most packets sent again
 	m := &webrtc.MediaEngine{}
 	if err := m.RegisterDefaultCodecs(); err != nil {
-		t.Fatal(err)
+		return v, err
 	}
-	v.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s),
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s),
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{})).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
-		t.Fatal(err)
+		return v, err
 	}
-	t.Cleanup(func() {
-		_ = v.conn.Close() // first: a stalled reader would hold up the rest
-		_ = v.pc.Close()
-		_ = mux.Close()
-	})
-	v.pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.read(track) })
-	if err := (&viewer{pc: v.pc}).negotiate(n, "/v1/whep/"+camera+"?profile=main"); err != nil {
-		t.Fatal(err)
+	v.viewer.pc = pc
+	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.read(track) })
+	return v, v.negotiate(n, "/v1/whep/"+camera+"?profile=main")
+}
+
+// close ends the viewer: its peer is told, unless the viewer vanished.
+func (v *repairing) close() {
+	if v.conn != nil {
+		select {
+		case <-v.conn.stalled:
+			_ = v.conn.Close() // a stalled reader would hold up the rest
+		default:
+		}
 	}
-	return v
+	if v.viewer.pc != nil {
+		_ = v.viewer.pc.Close()
+	}
+	if v.mux != nil {
+		_ = v.mux.Close()
+	}
+	if v.conn != nil {
+		_ = v.conn.Close()
+	}
+}
+
+// vanish drops the viewer's socket without a word, as a laptop that is closed.
+func (v *repairing) vanish() {
+	_ = v.conn.Close()
+	v.close()
 }
 
 // stall makes the viewer stop reading its socket, for good.
@@ -102,8 +138,8 @@ func (v *repairing) stall() { close(v.conn.stalled) }
 func (v *repairing) read(track *webrtc.TrackRemote) {
 	in := order.Order{
 		Take: func(p order.Picture, whole time.Time) {
-			v.mu.Lock()
-			defer v.mu.Unlock()
+			v.count.Lock()
+			defer v.count.Unlock()
 			v.frames = append(v.frames, p.Mark.Frame)
 			v.delays = append(v.delays, whole.Sub(p.Mark.Wall))
 		},
@@ -126,9 +162,9 @@ func (v *repairing) read(track *webrtc.TrackRemote) {
 		switch {
 		case err == nil && pkt.Unmarshal(buf[:n]) == nil && len(pkt.Payload) > 0:
 			lost := in.Push(&pkt, time.Now())
-			v.mu.Lock()
+			v.count.Lock()
 			v.lost += lost
-			v.mu.Unlock()
+			v.count.Unlock()
 		case err != nil && in.Waiting() && errors.As(err, &late) && late.Timeout():
 			in.Missing(time.Now())
 		case err != nil:
@@ -139,15 +175,15 @@ func (v *repairing) read(track *webrtc.TrackRemote) {
 
 // forget starts the counting anew, keeping the newest frame's number.
 func (v *repairing) forget() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.count.Lock()
+	defer v.count.Unlock()
 	v.frames, v.delays, v.lost = v.frames[max(0, len(v.frames)-1):], nil, 0
 }
 
 // seen returns what was counted.
 func (v *repairing) seen() (frames []uint64, delays []time.Duration, lost int) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.count.Lock()
+	defer v.count.Unlock()
 	return slices.Clone(v.frames), slices.Sorted(slices.Values(v.delays)), v.lost
 }
 
