@@ -353,8 +353,13 @@ func TestFFmpegPulls(t *testing.T) {
 		t.Run(c, func(t *testing.T) {
 			t.Parallel()
 			id, transport, _ := strings.Cut(c, "/")
-			quiet(t, "ffmpeg", "-v", "warning", "-rtsp_transport", transport, "-analyzeduration", "800000",
-				"-i", s.URL(id, media.Main), "-t", "1.5", "-f", "null", "-")
+			args := []string{
+				"-v", "warning", "-rtsp_transport", transport, "-analyzeduration", "800000", "-i", s.URL(id, media.Main),
+			}
+			if id != "hevc" { // ffmpeg moves sound when the first sender report comes; that is no fault of the stream
+				args = append(args, "-af", "aresample=async=1")
+			}
+			quiet(t, "ffmpeg", append(args, "-t", "1.5", "-f", "null", "-")...)
 		})
 	}
 }
