@@ -26,7 +26,7 @@ func (c allCommand) Run(ctx context.Context) error {
 	return runAll(ctx, cfg, nil)
 }
 
-// runAll runs all roles. started, if not nil, is told when everything is up.
+// runAll runs all roles. started, if not nil, is told when everything is up, and then prints how to log in.
 func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gateway)) error {
 	p := newProcess(ctx, cfg)
 	inv := newInventory(p)
@@ -61,9 +61,10 @@ func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gatew
 	p.task("inventory", inv.run)
 	p.task("gateway", gw.Run)
 	p.serve("http", l, gw.Handler())
-	announce(p, gw)
 	if started != nil {
 		started(gw)
+	} else {
+		announce(p, gw)
 	}
 	return p.wait()
 }
