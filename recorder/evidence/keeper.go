@@ -37,7 +37,8 @@ type Keeper struct {
 	Log   *slog.Logger     // nil: discard
 	Now   func() time.Time // nil: time.Now
 
-	last *Checkpoint
+	last     *Checkpoint
+	uncopied []string // names, oldest first
 }
 
 // Run writes checkpoints until ctx ends. One that fails is logged and tried again the next time.
@@ -98,12 +99,31 @@ func (k *Keeper) Write(ctx context.Context) (Checkpoint, error) {
 		return c, fmt.Errorf("store checkpoint: %w", err)
 	}
 	k.last = &c
-	if k.Copy != nil {
-		if err := k.Copy(ctx, c.Name(), doc); err != nil {
-			return c, fmt.Errorf("copy checkpoint: %w", err)
-		}
+	return c, k.copy(ctx, c.Name())
+}
+
+// maxUncopied bounds the checkpoints that wait for a second place that is away: a month of them.
+const maxUncopied = 9000
+
+// copy takes a stored checkpoint to the second place, after those that could not be taken there before.
+func (k *Keeper) copy(ctx context.Context, name string) error {
+	if k.Copy == nil {
+		return nil
 	}
-	return c, nil
+	if k.uncopied = append(k.uncopied, name); len(k.uncopied) > maxUncopied {
+		k.uncopied = k.uncopied[1:]
+	}
+	for len(k.uncopied) > 0 {
+		doc, err := k.Docs.GetBlob(ctx, k.uncopied[0])
+		if err == nil {
+			err = k.Copy(ctx, k.uncopied[0], doc)
+		}
+		if err != nil {
+			return fmt.Errorf("copy checkpoint %s, %d wait: %w", k.uncopied[0], len(k.uncopied), err)
+		}
+		k.uncopied = k.uncopied[1:]
+	}
+	return nil
 }
 
 // heads finds the last segment of every camera.
