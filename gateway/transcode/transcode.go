@@ -1,0 +1,181 @@
+// Package transcode makes H.264 of a live stream that a viewer's browser cannot decode, by the ffmpeg program, if that is
+// installed: one process per stream, small pictures, no added delay beyond a picture or two.
+package transcode
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/exec"
+	"sync"
+	"time"
+
+	"skein/edge/media"
+	"skein/edge/stream"
+)
+
+const (
+	width, height = 640, 360
+	stampFPS      = 25 // what the program is told; pictures are told apart by it, not timed
+	remembered    = 256
+)
+
+var errEnded = errors.New("ffmpeg ended")
+
+// FFmpeg transcodes with the ffmpeg program.
+type FFmpeg struct {
+	path string
+	log  *slog.Logger
+}
+
+// Find returns the program, or nil if it is not installed. logger may be nil.
+func Find(logger *slog.Logger) *FFmpeg {
+	path, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		return nil
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &FFmpeg{path: path, log: logger}
+}
+
+// H264 returns a stream of in's pictures as H.264, 640x360 at most, with in's capture times. It ends with in, with the
+// program, or by stop, which waits until nothing of it is left.
+func (f *FFmpeg) H264(ctx context.Context, in *stream.Stream) (out *stream.Stream, stop func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, f.path, arguments()...) //nolint:gosec // found by LookPath, constant arguments
+	cmd.WaitDelay = time.Second
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err = errors.Join(err1, err2); err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		return nil, nil, fmt.Errorf("start ffmpeg: %w", err)
+	}
+	j := &job{out: stream.New(stream.Options{}), taken: map[int]*media.AccessUnit{}}
+	var run sync.WaitGroup
+	run.Go(func() {
+		defer stdin.Close()
+		if err := j.feed(ctx, in, stdin); err != nil && ctx.Err() == nil {
+			f.log.Debug("transcoding is no longer fed", "error", err)
+		}
+	})
+	run.Go(func() {
+		err := j.read(bufio.NewReaderSize(stdout, 64<<10))
+		cancel()
+		werr := cmd.Wait()
+		j.out.Close(fmt.Errorf("%w: %w", errEnded, errors.Join(err, werr)))
+	})
+	return j.out, func() {
+		cancel()
+		run.Wait()
+	}, nil
+}
+
+func arguments() []string {
+	size := fmt.Sprintf("scale=%d:%d:force_original_aspect_ratio=decrease:force_divisible_by=2", width, height)
+	return []string{
+		"-hide_banner", "-loglevel", "error", "-nostdin",
+		"-flags", "low_delay", "-threads", "1", "-probesize", "32768", "-analyzeduration", "0",
+		"-framerate", fmt.Sprint(stampFPS), "-f", "hevc", "-i", "pipe:0",
+		"-an", "-vf", size, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p",
+		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "50", "-maxrate", "800k", "-bufsize", "400k",
+		"-x264-params", "threads=1:sliced-threads=0:scenecut=0", "-threads", "1",
+		"-f", "flv", "-flvflags", "no_duration_filesize", "-flush_packets", "1", "pipe:1",
+	}
+}
+
+// job is one transcoding.
+type job struct {
+	out *stream.Stream
+
+	mu    sync.Mutex // guards the fields below
+	n     int        // pictures given to the program
+	taken map[int]*media.AccessUnit
+}
+
+// feed writes the pictures of in to the program until either ends. An access unit delimiter behind each tells the program
+// that the picture is whole.
+func (j *job) feed(ctx context.Context, in *stream.Stream, w io.Writer) error {
+	r := in.Subscribe(stream.ReaderOptions{Name: "transcode", Queue: 64, History: true})
+	defer r.Close()
+	var b []byte
+	for {
+		u, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if !u.IsVideo() {
+			continue
+		}
+		t := &u.Desc.Tracks[u.Track]
+		if t.Codec != media.H265 {
+			return fmt.Errorf("the camera sends %v now", t.Codec)
+		}
+		b = b[:0]
+		if u.Key {
+			for _, n := range [][]byte{t.VPS, t.SPS, t.PPS} {
+				b = append(append(b, 0, 0, 0, 1), n...)
+			}
+		}
+		for _, n := range u.NALUs {
+			b = append(append(b, 0, 0, 0, 1), n...)
+		}
+		b = append(b, 0, 0, 0, 1, 0x46, 0x01, 0x50)
+		j.mu.Lock()
+		j.taken[j.n] = u
+		delete(j.taken, j.n-remembered)
+		j.n++
+		j.mu.Unlock()
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+	}
+}
+
+// source returns the picture that was given to the program as number n, or the newest.
+func (j *job) source(n int) *media.AccessUnit {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if u := j.taken[n]; u != nil {
+		return u
+	}
+	return j.taken[j.n-1]
+}
+
+// read publishes what the program makes.
+func (j *job) read(r io.Reader) error {
+	v := flv{r: r}
+	var desc *media.Description
+	last := int64(-1)
+	began := time.Time{}
+	for {
+		p, err := v.next()
+		if err != nil {
+			return err
+		}
+		if p.sps != nil {
+			desc = &media.Description{Tracks: []media.Track{{
+				Codec: media.H264, ClockRate: 90000, SPS: p.sps, PPS: p.pps, Width: width, Height: height, FPS: stampFPS,
+			}}}
+			continue
+		}
+		from := j.source(int((p.stamp*stampFPS + 500) / 1000))
+		if desc == nil || from == nil || len(p.nalus) == 0 {
+			continue
+		}
+		if began.IsZero() {
+			began = from.Wall
+		}
+		last = max(int64(from.Wall.Sub(began).Seconds()*90000), last+1)
+		j.out.Publish(&media.AccessUnit{
+			Desc: desc, Key: p.key, NALUs: p.nalus, PTS: last, Wall: from.Wall, Arrival: time.Now(),
+		})
+	}
+}

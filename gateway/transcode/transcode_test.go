@@ -1,0 +1,101 @@
+package transcode
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"skein/bench/sim"
+	"skein/edge/media"
+	"skein/edge/stream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Pictures of an H.265 camera come out as H.264 of 640x360, each once, with the time it was taken, soon.
+func TestH264(t *testing.T) {
+	t.Parallel()
+	ff := Find(nil)
+	if ff == nil {
+		if os.Getenv("SKEIN_REQUIRE_TOOLS") == "1" {
+			t.Fatal("ffmpeg is missing")
+		}
+		t.Skip("ffmpeg is missing")
+	}
+	src, err := sim.NewSource(sim.Camera{ID: "gate", Video: sim.Video{Codec: media.H265, Width: 1280, Height: 720, GOP: 25}},
+		media.Main, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sets := src.ParameterSets()
+	desc := &media.Description{Tracks: []media.Track{{
+		Codec: media.H265, ClockRate: 90000, VPS: sets[0], SPS: sets[1], PPS: sets[2],
+	}}}
+	in := stream.New(stream.Options{})
+	publish := func() {
+		u := src.Next()
+		now := time.Now()
+		in.Publish(&media.AccessUnit{Desc: desc, Key: u.Key, NALUs: u.NALUs, Wall: now, Arrival: now, PTS: u.PTS})
+	}
+	publish()
+	out, stop, err := ff.H264(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := out.Subscribe(stream.ReaderOptions{Name: "test", History: true})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(40 * time.Millisecond)
+		defer tick.Stop()
+		for range 100 {
+			<-tick.C
+			publish()
+		}
+	}()
+	var late []time.Duration
+	var walls []time.Time
+	for i := range 100 {
+		u, err := r.Next(t.Context())
+		if err != nil {
+			t.Fatalf("after %d pictures: %v", i, err)
+		}
+		if tr := u.Desc.Tracks[0]; tr.Codec != media.H264 || len(tr.SPS) == 0 || (i == 0) != u.Key && i%50 != 0 {
+			t.Errorf("picture %d: key %v, %+v", i, u.Key, tr)
+		}
+		late, walls = append(late, u.Arrival.Sub(u.Wall)), append(walls, u.Wall)
+	}
+	<-done
+	stop()
+	r.Close()
+	if !slices.IsSortedFunc(walls, time.Time.Compare) || len(slices.Compact(walls)) != 100 {
+		t.Error("the capture times are not those of 100 pictures")
+	}
+	late = late[25:]
+	slices.Sort(late)
+	t.Logf("added delay: median %v, worst %v", late[len(late)/2].Round(time.Millisecond), late[len(late)-1].Round(time.Millisecond))
+	if late[len(late)/2] > 500*time.Millisecond {
+		t.Errorf("median delay %v", late[len(late)/2])
+	}
+}
+
+func FuzzFLV(f *testing.F) {
+	tag := func(kind byte, body ...byte) []byte {
+		b := append([]byte{9, 0, 0, byte(len(body) + 5), 0, 0, 40, 0, 0, 0, 0, 0x17, kind, 0, 0, 0}, body...)
+		return append(b, 0, 0, 0, 0)
+	}
+	f.Add(slices.Concat([]byte("FLV\x01\x01\x00\x00\x00\x09\x00\x00\x00\x00"),
+		tag(0, 1, 66, 0, 31, 0xff, 0xe1, 0, 2, 0x67, 1, 1, 0, 1, 0x68), tag(1, 0, 0, 0, 2, 0x65, 1)))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		v := flv{r: bytes.NewReader(b)}
+		for {
+			if _, err := v.next(); err != nil {
+				return
+			}
+		}
+	})
+}
