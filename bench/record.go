@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,11 +146,14 @@ func benchRecord(ctx context.Context, o options, t *table) (err error) {
 	if err := pause(ctx, 45*time.Second, s.edge); err != nil {
 		return err
 	}
+	before, at := s.stored(), time.Now()
 	edge, recorder, err := s.watch(ctx, max(o.duration, time.Minute))
 	if err != nil {
 		return err
 	}
+	arrived := float64(s.stored()-before) * 8 / 1e6 / time.Since(at).Seconds()
 	what := fmt.Sprintf("%d cameras at %.1f Mbit/s into MinIO: ", o.cameras, float64(o.bitrate)/1e6)
+	t.add(what+"footage that arrived there", fmt.Sprintf("%.1f Mbit/s", arrived), "", true)
 	t.add(what+"edge, CPU of one core", fmt.Sprintf("%.1f %%", edge.cpu), "<= 15 %", edge.cpu <= 15)
 	t.add(what+"edge, most memory", fmt.Sprintf("%.0f MB", edge.rss), "<= 120 MB", edge.rss <= 120)
 	t.add(what+"recorder, CPU of one core", fmt.Sprintf("%.1f %%", recorder.cpu), "<= 8 %", recorder.cpu <= 8)
@@ -170,6 +174,20 @@ func benchRecord(ctx context.Context, o options, t *table) (err error) {
 	t.add("20 s clip from MinIO: whole p50 / p95", fmt.Sprintf("%.1f / %.1f ms", millis(whole, 0.5), millis(whole, 0.95)), "",
 		true)
 	return nil
+}
+
+// stored returns how many bytes MinIO keeps.
+func (s *site) stored() (n int64) {
+	_ = filepath.WalkDir(filepath.Join(s.dir, "minio"), func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // files come and go while MinIO works
+		}
+		if info, err := e.Info(); err == nil && e.Type().IsRegular() {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
 }
 
 // load is what a process used over a while.
