@@ -22,6 +22,9 @@ type WebRTC struct {
 	PublicIPs []string `yaml:"public_ips,omitempty"`
 	// MaxSessions bounds the sessions at the same time.
 	MaxSessions int `yaml:"max_sessions,omitempty"`
+	// Transcodes is how many H.265 streams are turned into H.264 at the same time for browsers that lack the codec, with
+	// ffmpeg, if that is installed. Default 2; 0: none.
+	Transcodes *int `yaml:"transcodes,omitempty"`
 	// PlayoutMin and PlayoutMax are the delay asked of viewers: zero on local networks, more on lossy links.
 	PlayoutMin time.Duration `yaml:"playout_min,omitempty"`
 	PlayoutMax time.Duration `yaml:"playout_max,omitempty"`
@@ -38,9 +41,18 @@ func (c WebRTC) WithDefaults() WebRTC {
 func (c WebRTC) relay() relay.Config {
 	return relay.Config{
 		UDP: c.UDP, TCP: c.TCP, PublicIPs: c.PublicIPs, MaxSessions: c.MaxSessions,
-		PlayoutDelay: [2]time.Duration{c.PlayoutMin, c.PlayoutMax},
+		PlayoutDelay: [2]time.Duration{c.PlayoutMin, c.PlayoutMax}, Transcodes: c.transcodes(),
 	}
 }
+
+func (c WebRTC) transcodes() int {
+	if c.Transcodes == nil {
+		return defaultTranscodes
+	}
+	return *c.Transcodes
+}
+
+const defaultTranscodes = 2
 
 // Validate reports every mistake in a configuration with defaults.
 func (c WebRTC) Validate() error { return c.relay().Validate() }

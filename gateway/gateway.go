@@ -27,6 +27,7 @@ import (
 	"skein/gateway/api"
 	"skein/gateway/footage"
 	"skein/gateway/relay"
+	"skein/gateway/transcode"
 	"skein/gateway/web"
 	"skein/gateway/whep"
 )
@@ -114,6 +115,9 @@ func (g *Gateway) build() (err error) {
 	parts := relay.Parts{Publishers: publishers{g}}
 	if archive != nil {
 		parts.Archive = footage.Archive{Handler: archive}
+	}
+	if t := transcode.Find(g.log); t != nil {
+		parts.Transcoder = t
 	}
 	g.relay.Use(parts)
 	if g.cfg.RTSP.Listen != "off" {

@@ -45,16 +45,14 @@ func asError(err error) error {
 
 func (s *session) answer(ctx context.Context, t *transport, q request, o Offer) (Session, error) {
 	asked := time.Now()
-	var err error
-	//nolint:contextcheck // a feed outlives the request that starts it
-	if s.feed, err = s.relay.feeds.acquire(feedKey{camera: o.Camera, profile: o.Profile}); err != nil {
-		return Session{}, err
+	video, sound, err := s.source(ctx, q, feedKey{camera: o.Camera, profile: o.Profile})
+	transcoded := false
+	if lacksCodec(err) && s.relay.mayTranscode() && q.offers(media.H264) {
+		transcoded = true
+		s.relay.feeds.release(s.feed)
+		s.feed = nil
+		video, sound, err = s.source(ctx, q, feedKey{camera: o.Camera, profile: o.Profile, variant: asH264})
 	}
-	desc, err := s.feed.wait(ctx, s.relay.cfg.StartTimeout)
-	if err != nil {
-		return Session{}, err
-	}
-	video, sound, err := q.match(desc)
 	if err != nil {
 		return Session{}, err
 	}
@@ -89,12 +87,37 @@ func (s *session) answer(ctx context.Context, t *transport, q request, o Offer) 
 		}
 	}
 	out := Session{ID: s.id, SDP: text, ETag: s.etag}
+	if transcoded {
+		out.Warning = CodeTranscoded
+	}
 	if video.BFrames && video.Codec == media.H264 {
 		out.Warning = CodeBFrames
 		s.log.Warn("camera sends B-frames: browsers may stutter", "camera", o.Camera)
 	}
 	s.relay.begin(s)
 	return out, nil
+}
+
+// source opens k for the session and finds what of it the offer can take.
+func (s *session) source(ctx context.Context, q request, k feedKey) (video, sound media.Track, err error) {
+	//nolint:contextcheck // a feed outlives the request that starts it
+	if s.feed, err = s.relay.feeds.acquire(k); err != nil {
+		return video, sound, err
+	}
+	desc, err := s.feed.wait(ctx, s.relay.cfg.StartTimeout)
+	if err != nil {
+		return video, sound, err
+	}
+	return q.match(desc)
+}
+
+// offers tells whether the viewer can take pictures in a codec.
+func (q *request) offers(c media.Codec) bool {
+	if len(q.video) == 0 {
+		return false
+	}
+	_, ok := q.video[0].pick(c, nil)
+	return ok
 }
 
 // match finds what of the description the offer can take. A zero Track means none. It is an error if the picture cannot

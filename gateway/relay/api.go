@@ -82,6 +82,13 @@ type PatchResult struct {
 type Parts struct {
 	Publishers Publishers // takes what WHIP clients publish
 	Archive    Archive    // where tiles that go back in time get their footage
+	Transcoder Transcoder // for codecs that a browser has not; see Config.Transcodes
+}
+
+// Transcoder makes H.264 of a stream in H.265.
+type Transcoder interface {
+	// H264 returns in's pictures in H.264, small. The result ends with in or ctx; stop ends it and waits for that.
+	H264(ctx context.Context, in *stream.Stream) (out *stream.Stream, stop func(), err error)
 }
 
 // Archive reads recorded footage back.

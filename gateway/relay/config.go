@@ -32,6 +32,8 @@ type Config struct {
 	CatchUpRate  int // bytes per second and connection of catch-up, default 16 MiB
 	CatchUpTotal int // bytes per second of catch-up of all connections together, default 96 MiB
 
+	Transcodes int // streams transcoded at the same time for browsers that lack the codec; 0: none
+
 	PayloadSize int // bytes of RTP payload at most, default 1200
 }
 
@@ -77,6 +79,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("webrtc.public_ips %q: %w", ip, err)
 		}
 	}
+	if c.Transcodes < 0 || c.Transcodes > maxTranscodes {
+		return fmt.Errorf("webrtc.transcodes %d: must be 0 to %d", c.Transcodes, maxTranscodes)
+	}
 	c = c.withDefaults()
 	if c.PayloadSize < 200 || c.PayloadSize > maxPayload {
 		return fmt.Errorf("webrtc.payload_size %d: must be 200 to %d", c.PayloadSize, maxPayload)
@@ -90,5 +95,6 @@ func (c Config) Validate() error {
 
 const (
 	maxPayload      = 1400
+	maxTranscodes   = 64
 	maxPlayoutDelay = 4095 * 10 * time.Millisecond // 12 bits in units of 10 ms
 )

@@ -35,6 +35,8 @@ const (
 	CodeWaiting         Code = "waiting-for-key"  // state only: no key frame yet
 	CodeCameraSilent    Code = "camera-silent"    // state only: no unit lately
 	CodeBusy            Code = "busy"             // the camera is being published already
+	CodeTranscoded      Code = "transcoded"       // state only: sent small and in H.264, the browser lacks the codec
+	CodeTranscodesBusy  Code = "transcodes-busy"  // the browser lacks the codec, and no more streams can be transcoded
 	CodeNoFootage       Code = "no-footage"       // nothing is recorded of that time
 	CodeNothingShown    Code = "nothing-shown"    // data channel: the slot shows no camera
 	CodeNotHere         Code = "not-here"         // this gateway does not have this part

@@ -28,6 +28,7 @@ type variant string
 const (
 	asItComes variant = ""       // the live stream
 	theReplay variant = "replay" // recorded footage, of one tile alone
+	asH264    variant = "h264"   // the live stream, transcoded
 )
 
 // feed relays one stream: it opens it, reads it once, packetises each unit once and gives it to all slots of its lines.
@@ -114,6 +115,9 @@ func (fs *feeds) acquire(k feedKey) (*feed, error) {
 		return f, nil
 	}
 	f := fs.start(k, func(ctx context.Context) (*stream.Stream, func(), error) {
+		if k.variant == asH264 {
+			return fs.relay.openTranscode(ctx, k)
+		}
 		return fs.relay.streams.Open(ctx, k.camera, k.profile)
 	})
 	f.video.wantKey = func() { fs.relay.askKey(k) }

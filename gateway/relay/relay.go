@@ -45,7 +45,8 @@ type Relay struct {
 	catchingUp atomic.Int64 // sessions whose pacer is active
 	parts      Parts
 
-	replays chan struct{} // one for each replay under way
+	replays    chan struct{} // one for each replay under way
+	transcodes chan struct{} // one for each transcoding under way
 
 	publishers sync.Map // feedKey to *publishing: who to ask for a key frame
 
@@ -82,7 +83,7 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 	out := newOutlet(conn)
 	r := &Relay{
 		cfg: cfg.withDefaults(), streams: streams, log: logger, metrics: newMetrics(reg, out.errors.Load), conn: conn,
-		replays: make(chan struct{}, maxReplays), outlet: out, sessions: map[string]*session{}, perViewer: map[string]int{},
+		replays: make(chan struct{}, maxReplays), transcodes: make(chan struct{}, cfg.Transcodes), outlet: out, sessions: map[string]*session{}, perViewer: map[string]int{},
 	}
 	r.playout = playoutValue(r.cfg.PlayoutDelay)
 	r.feeds = &feeds{relay: r, byKey: map[feedKey]*feed{}}

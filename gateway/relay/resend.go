@@ -93,11 +93,15 @@ func (s *slot) resendOne(b *batch, p *path, seq uint16, now time.Time) {
 }
 
 // keyframe answers a request for a key frame (PLI, FIR) from the history: the current group of pictures once more,
-// under new numbers. It reports whether it did.
+// under new numbers. It reports whether it did. Browsers also ask when a picture just stops coming: what is no longer
+// live is not shown again, or a dead camera would look alive.
 func (s *slot) keyframe(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.line == nil || s.seal == nil || s.phase != phaseLive || !s.video || now.Sub(s.refresh) < refreshEvery {
+		return false
+	}
+	if m, ok := s.line.now(); ok && now.Sub(m.arrival) > liveAge {
 		return false
 	}
 	s.refresh = now

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -119,20 +118,14 @@ const (
 	retryMost  = 5 * time.Second
 )
 
-// bring tries first, then second, until one is shown or ctx ends.
+// bring tries first, then second, then less, until something is shown or ctx ends.
 func (t *tile) bring(ctx context.Context, camera string, first, second media.Profile) {
 	asked := time.Now()
 	t.say(stateMessage{Slot: t.slot.index, Camera: camera, Profile: first, State: status.Connecting})
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
-		err := t.try(ctx, feedKey{camera: camera, profile: first}, asked, "")
+		err := t.try(ctx, camera, first, second, asked)
 		if err == nil {
 			return
-		}
-		var e *Error
-		if second != "" && errors.As(err, &e) && e.Code != CodeStopped {
-			if t.try(ctx, feedKey{camera: camera, profile: second}, asked, e.Code) == nil {
-				return
-			}
 		}
 		if ctx.Err() != nil {
 			return
@@ -147,9 +140,9 @@ func (t *tile) bring(ctx context.Context, camera string, first, second media.Pro
 	}
 }
 
-// try opens k and puts it into the slot once it has a picture. why is noted as the reason for not having shown another.
-func (t *tile) try(ctx context.Context, k feedKey, asked time.Time, why Code) error {
-	f, err := t.fetch(ctx, k, t.wall.session.relay.cfg.StartTimeout)
+// try opens the camera and puts it into the slot once it has a picture.
+func (t *tile) try(ctx context.Context, camera string, first, second media.Profile, asked time.Time) error {
+	f, why, err := t.climb(ctx, camera, first, second, t.wall.session.relay.cfg.StartTimeout)
 	if err != nil {
 		return err
 	}
@@ -158,6 +151,11 @@ func (t *tile) try(ctx context.Context, k feedKey, asked time.Time, why Code) er
 	if err := ctx.Err(); err != nil {
 		t.wall.session.relay.feeds.release(f)
 		return err
+	}
+	if t.feed == f { // what could not be had before cannot be had now
+		t.wall.session.relay.feeds.release(f)
+		t.reason = why
+		return nil
 	}
 	t.put(f, asked, why)
 	return nil

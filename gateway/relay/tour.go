@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -195,13 +194,7 @@ func (tr *tour) open(ctx context.Context, s *tourStop) error {
 	}
 	first, second := profiles(s.cmd, false)
 	limit := min(t.wall.session.relay.cfg.StartTimeout, tourLead)
-	f, err := t.fetch(ctx, feedKey{camera: s.cmd.Camera, profile: first}, limit)
-	var e *Error
-	if second != "" && errors.As(err, &e) && e.Code != CodeStopped && ctx.Err() == nil {
-		if f2, err2 := t.fetch(ctx, feedKey{camera: s.cmd.Camera, profile: second}, limit); err2 == nil {
-			f, err, s.why = f2, nil, e.Code
-		}
-	}
+	f, why, err := t.climb(ctx, s.cmd.Camera, first, second, limit)
 	if err != nil {
 		return err
 	}
@@ -209,7 +202,7 @@ func (tr *tour) open(ctx context.Context, s *tourStop) error {
 		t.wall.session.relay.feeds.release(f)
 		return fail(CodeNoSignal, "camera %q has shown nothing new for %v", s.cmd.Camera, age.Round(time.Second))
 	}
-	s.feed = f
+	s.feed, s.why = f, why
 	return nil
 }
 
