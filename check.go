@@ -23,7 +23,7 @@ type checkCommand struct {
 	Repair   bool     `help:"Index objects without a record, drop records without an object."`
 	Rebuild  bool     `help:"Fill the index from the store. May run beside live recording."`
 	Deep     bool     `help:"Read every object and compare its hash."`
-	Drain    string   `placeholder:"SHARD" help:"Move all footage off a shard that has drain set. May be stopped and run again."`
+	Drain    string   `placeholder:"SHARD" help:"Move all footage off a shard with drain set; may be run again."`
 	JSON     bool     `help:"Print the report as JSON."`
 	Progress bool     `help:"Print progress also where standard error is no terminal."`
 	Camera   []string `help:"Only these cameras."`
@@ -102,8 +102,9 @@ func (c checkCommand) print(w io.Writer, r check.Report) {
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%s (%s) %s %s %s repaired=%v\n", f.Kind, f.Invariant, f.Camera, f.Key, f.Detail, f.Repaired)
 	}
-	fmt.Fprintf(w, "%d cameras, %d objects (%d bytes), %d records, %d in flight, %d added, %d dropped, %d unrepaired, took %v\n",
-		r.Cameras, r.Objects, r.Bytes, r.Records, r.InFlight, r.Added, r.Dropped, r.Unrepaired, r.Took.Round(time.Millisecond))
+	fmt.Fprintf(w, "%d cameras, %d objects (%d bytes), %d records, %d in flight, %d added, %d dropped, %d unrepaired, "+
+		"took %v\n", r.Cameras, r.Objects, r.Bytes, r.Records, r.InFlight, r.Added, r.Dropped, r.Unrepaired,
+		r.Took.Round(time.Millisecond))
 }
 
 // drain moves the footage and documents of a shard to the others.
@@ -131,8 +132,8 @@ func (c checkCommand) drain(ctx context.Context, st store.Archive, ix *index.Ind
 		for _, f := range r.Failures {
 			fmt.Println(f)
 		}
-		fmt.Printf("%d segments moved (%d bytes), %d documents, %d failed, took %v\n", r.Moved, r.Bytes, r.Documents, r.Failed,
-			r.Took.Round(time.Millisecond))
+		fmt.Printf("%d segments moved (%d bytes), %d documents, %d failed, took %v\n", r.Moved, r.Bytes, r.Documents,
+			r.Failed, r.Took.Round(time.Millisecond))
 	}
 	if embedded && r.Moved > 0 {
 		fmt.Fprintln(os.Stderr, "the index is embedded: restart the recorder, so that it learns where the footage went")

@@ -12,8 +12,8 @@ import (
 // keyFile is where the key that signs checkpoints is kept.
 func keyFile(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "keys", "evidence.key") }
 
-// openEvidence makes the keeper of checkpoints, nil if another recorder writes them, and logs the public key: it belongs
-// into other hands before it is needed.
+// openEvidence makes the keeper of checkpoints, nil if another recorder writes them, and logs the public key: it
+// belongs into other hands before it is needed.
 func (r *recorderRole) openEvidence() error {
 	cfg := r.p.cfg.Evidence
 	if cfg.Off {

@@ -18,12 +18,12 @@ import (
 
 // verifyCommand proves footage: a day of a camera in the archive, or downloaded files without the archive.
 type verifyCommand struct {
-	Files      []string `arg:"" optional:"" name:"file" help:"Segments (*.mp4, each with its *.mp4.json beside it), or folders."`
+	Files      []string `arg:"" optional:"" name:"file" help:"Segments (*.mp4, each with its *.mp4.json), or folders."`
 	Config     string   `short:"c" type:"path" help:"Configuration of the archive to look into, with --camera and --day."`
 	Camera     string   `help:"Camera to prove."`
 	Day        string   `help:"Day to prove, UTC: 2026-11-23."`
 	Checkpoint []string `help:"Signed checkpoints for files: documents or folders."`
-	Key        string   `help:"Public key of the checkpoints, 64 hexadecimal digits or a file; default: the archive's own."`
+	Key        string   `help:"Public key of the checkpoints, 64 hexadecimal digits or a file; default: the archive's."`
 	Quick      bool     `help:"Compare manifests only; do not read the archive's footage."`
 	JSON       bool     `help:"Print the report as JSON."`
 }

@@ -142,8 +142,8 @@ func startRedis(ctx context.Context) (addr string, c *child, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	c, err = start(ctx, nil, path, "--port", fmt.Sprint(ports[0]), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-		"--dir", dir)
+	c, err = start(ctx, nil, path, "--port", fmt.Sprint(ports[0]), "--bind", "127.0.0.1", "--save", "", "--appendonly",
+		"no", "--dir", dir)
 	if err != nil {
 		return "", nil, err
 	}
@@ -229,7 +229,9 @@ func (synthetic) List(_ context.Context, prefix string) iter.Seq2[store.Entry, e
 			r := segment.Record{Start: at, Duration: 30*time.Second + time.Duration(rnd.IntN(2000))*time.Millisecond, Seq: seq}
 			h := rnd.Uint64()
 			r.Hash = [6]byte{byte(h), byte(h >> 8), byte(h >> 16), byte(h >> 24), byte(h >> 32), byte(h >> 40)}
-			e := store.Entry{Shard: fmt.Sprintf("shard-%d", i%4), Key: r.Key(camera), Size: 15_000_000 + int64(h>>48), Modified: at}
+			e := store.Entry{
+				Shard: fmt.Sprintf("shard-%d", i%4), Key: r.Key(camera), Size: 15_000_000 + int64(h>>48), Modified: at,
+			}
 			if !yield(e, nil) {
 				return
 			}

@@ -61,7 +61,8 @@ func newSite(ctx context.Context, o options) (s *site, err error) {
 	inventory := s.inventory(o, at(1))
 	role := func(name, listen, more string) (*child, error) {
 		file := filepath.Join(s.dir, name+".yaml")
-		text := fmt.Sprintf("data_dir: %s\nlisten: %s\nlog: {level: warn}\n%s%s", filepath.Join(s.dir, name), listen, more, inventory)
+		text := fmt.Sprintf("data_dir: %s\nlisten: %s\nlog: {level: warn}\n%s%s", filepath.Join(s.dir, name), listen, more,
+			inventory)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return nil, err
 		}
@@ -81,7 +82,9 @@ index: {redis: ["redis://%s/0"]}
 	s.http = at(3)
 	s.skein, err = role("gateway", at(3), fmt.Sprintf(`webrtc: {udp: "%s"}
 rtsp: {listen: "%s"}
-access: {tokens: [{name: bench, token: {env: SKEIN_BENCH_TOKEN}, role: admin, unit: yf}], nodes: [{id: node, token: %s}]}
+access:
+  tokens: [{name: bench, token: {env: SKEIN_BENCH_TOKEN}, role: admin, unit: yf}]
+  nodes: [{id: node, token: %s}]
 recorder: {urls: ["http://%s"], token: %s}
 `, at(4), at(5), benchNode, at(2), benchNode))
 	if err != nil {
@@ -133,8 +136,8 @@ func (s *site) close() error {
 	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
 
-// benchRecord measures recording with edge and recorder apart: ingest, spool and ship to a real MinIO, then clips out of
-// it.
+// benchRecord measures recording with edge and recorder apart: ingest, spool and ship to a real MinIO, then clips out
+// of it.
 func benchRecord(ctx context.Context, o options, t *table) (err error) {
 	s, err := newSite(ctx, o)
 	if err != nil {
@@ -171,8 +174,8 @@ func benchRecord(ctx context.Context, o options, t *table) (err error) {
 	slices.Sort(whole)
 	t.add("20 s clip from MinIO through gateway and recorder, beside that load: first byte p50 / p95",
 		fmt.Sprintf("%.1f / %.1f ms", millis(first, 0.5), millis(first, 0.95)), "p50 <= 25 ms", millis(first, 0.5) <= 25)
-	t.add("20 s clip from MinIO: whole p50 / p95", fmt.Sprintf("%.1f / %.1f ms", millis(whole, 0.5), millis(whole, 0.95)), "",
-		true)
+	t.add("20 s clip from MinIO: whole p50 / p95",
+		fmt.Sprintf("%.1f / %.1f ms", millis(whole, 0.5), millis(whole, 0.95)), "", true)
 	return nil
 }
 

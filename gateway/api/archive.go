@@ -182,8 +182,8 @@ func (s *Server) recordClip(w http.ResponseWriter, r *http.Request, p access.Pri
 	return s.recordOpened(w, r, p, c, r.PathValue("clip"))
 }
 
-// recordOpened writes the audit row of footage that is opened, unless the same was opened a moment ago. If that fails it
-// answers and returns false.
+// recordOpened writes the audit row of footage that is opened, unless the same was opened a moment ago. If that fails
+// it answers and returns false.
 func (s *Server) recordOpened(
 	w http.ResponseWriter, r *http.Request, p access.Principal, c clipRequest, what string,
 ) bool {

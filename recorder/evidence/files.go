@@ -138,7 +138,7 @@ func (r *FilesReport) segment(name string) ([]Link, error) {
 	}
 	l := LinkOf(m)
 	if !fits(name, l) {
-		r.Broken = l.broken(FaultManifest, "its manifest lies beside %s, which is another segment's name", filepath.Base(name))
+		r.Broken = l.broken(FaultManifest, "its manifest lies beside %s, another segment's name", filepath.Base(name))
 		return nil, nil
 	}
 	f, err := os.Open(name)

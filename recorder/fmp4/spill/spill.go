@@ -1,5 +1,5 @@
 // Package spill keeps tables that may outgrow memory: append-only, read at any offset. Beyond a budget that all tables
-// of a file share, full blocks go to one temporary file, which has no name once it is open: it is gone with the process.
+// of a file share, full blocks go to one temporary file, which has no name once it is open and goes with the process.
 package spill
 
 import (
