@@ -1,0 +1,108 @@
+// Keeps the console open in a real Chromium and answers questions about its wall, one JSON object a line on standard
+// input, one on standard output: {"do":"login"} … {"do":"moving","n":16} … {"do":"quit"}. A test that stops cameras and
+// restarts the gateway in between asks them.
+//
+// Environment: BASE_URL, USER_NAME, PASSWORD, CHROMIUM (default /usr/bin/chromium), TIMEOUT_MS (default 40000, for each
+// question). Answers are {"ok":true,"ms":…,…} or {"ok":false,"error":…}.
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const timeout = Number(process.env.TIMEOUT_MS ?? 40_000);
+const base = process.env.BASE_URL;
+
+/** Runs in the page before anything else: counts connections and negotiations. */
+function spy() {
+  const made = [];
+  const counts = { peers: 0, negotiations: 0 };
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(...args) {
+      super(...args);
+      counts.peers++;
+      made.push(this);
+    }
+    setRemoteDescription(...args) {
+      counts.negotiations++;
+      return super.setRemoteDescription(...args);
+    }
+  };
+  window.liveCounts = () => ({
+    ...counts,
+    open: made.filter((p) => p.connectionState !== "closed").length,
+    slots: made.at(-1)?.getTransceivers().length ?? 0,
+  });
+}
+
+/** Runs in the page: every tile with its camera, state, picture size and whether its picture goes on. */
+async function look(ms) {
+  const tiles = [...document.querySelectorAll("[data-testid^='tile-'][data-state]")];
+  const video = (e) => e.querySelector("[data-testid='tile-video']");
+  // Not currentTime: that of a live stream goes on without pictures.
+  const frames = (e) => video(e)?.getVideoPlaybackQuality().totalVideoFrames ?? 0;
+  const before = tiles.map(frames);
+  await new Promise((r) => setTimeout(r, ms));
+  return tiles.map((e, i) => ({
+    camera: e.dataset.camera,
+    state: e.dataset.state,
+    transport: e.dataset.transport,
+    width: video(e)?.videoWidth ?? 0,
+    moves: frames(e) > before[i],
+  }));
+}
+
+const tell = (o) => process.stdout.write(`${JSON.stringify(o)}\n`);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run", "--autoplay-policy=no-user-gesture-required"],
+});
+const page = await browser.newPage({ viewport: { width: 1920, height: 1080 }, ignoreHTTPSErrors: true });
+await page.addInitScript(spy);
+
+async function until(what, good) {
+  const end = performance.now() + timeout;
+  for (;;) {
+    const tiles = await page.evaluate(look, 400);
+    if (good(tiles)) return { tiles };
+    if (performance.now() > end) throw new Error(`${what}: ${JSON.stringify(tiles)}`);
+  }
+}
+
+const bad = new Set(["frozen", "no_signal", "offline"]);
+
+const answers = {
+  async login() {
+    await page.goto(`${base}/`);
+    await page.getByTestId("login-user").fill(process.env.USER_NAME ?? "admin");
+    await page.getByTestId("login-password").fill(process.env.PASSWORD ?? "");
+    await page.getByTestId("login-submit").click();
+    await page.getByTestId("layout-16").waitFor({ timeout });
+  },
+  layout: ({ n }) => page.getByTestId(`layout-${n}`).click(),
+  moving: ({ n }) => until(`${n} tiles move`, (t) => t.filter((x) => x.moves).length >= n),
+  width: ({ n, low, high }) =>
+    until(`${n} tiles of ${low} to ${high}`, (t) => t.filter((x) => x.moves && x.width >= low && x.width <= high).length >= n),
+  /** The camera's tile says that it is dead, and does not move. */
+  dead: ({ camera }) =>
+    until(`${camera} is shown as dead`, (t) => t.some((x) => x.camera === camera && !x.moves && bad.has(x.state))),
+  /** Puts a camera from the tree onto the next tile. */
+  async pick({ camera }) {
+    await page.getByTestId("tree-search").fill(camera);
+    await page.getByTestId(`tree-camera-${camera}`).click();
+    return until(`${camera} moves`, (t) => t.some((x) => x.camera === camera && x.moves));
+  },
+  counts: () => page.evaluate(() => window.liveCounts()),
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const q = JSON.parse(line);
+  if (q.do === "quit") break;
+  const began = performance.now();
+  try {
+    const answer = await answers[q.do](q);
+    tell({ ok: true, ms: Math.round(performance.now() - began), ...answer });
+  } catch (e) {
+    tell({ ok: false, error: `${q.do}: ${e.message}` });
+  }
+}
+await browser.close();
