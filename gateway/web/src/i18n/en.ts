@@ -86,6 +86,7 @@ export const en: Dictionary = {
     not_here: "This gateway does not do this",
     no_footage: "There is no footage to replay",
     nothing_shown: "The slot shows no camera",
+    transcoded: "Transcoded: this browser lacks the codec",
     busy: "Another source is publishing this camera",
     b_frames: "B-frames: the picture may stutter",
     waiting_for_key: "Waiting for a key frame",

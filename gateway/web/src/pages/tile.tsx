@@ -234,6 +234,8 @@ export const Tile = memo(function Tile(p: TileProps) {
   useNudge(p, moving || past !== undefined);
   useStill(video, still, s.stale);
 
+  // Live, but not what was asked for: the page's reason, or the gateway's.
+  const note = view.fallback ?? (view.report?.state === "live" ? view.report.reason : undefined);
   const name = camera?.name ?? p.assigned ?? "";
   const replay = (backS: number) => {
     if (p.tour) transport?.tourPause(slot, true);
@@ -308,7 +310,7 @@ export const Tile = memo(function Tile(p: TileProps) {
           {past && (
             <PastLayer key={past.since} past={past} view={view.replay} now={now} offset={p.offset} onEnd={end} />
           )}
-          {view.fallback && moving && !gone && <div className="fallback">{reasonText(t, view.fallback)}</div>}
+          {note && moving && !gone && <div className="fallback">{reasonText(t, note)}</div>}
           <footer>
             {(hover || p.focused) && moving && !gone && <Figures p={p} view={view} fps={frames.fps} />}
             <span className={`acts ${p.heard.slot === slot ? "keep" : ""}`}>
