@@ -87,6 +87,7 @@ export const en: Dictionary = {
     no_footage: "There is no footage to replay",
     nothing_shown: "The slot shows no camera",
     transcoded: "Transcoded: this browser lacks the codec",
+    transcodes_busy: "As many transcodes run as this gateway may",
     busy: "Another source is publishing this camera",
     b_frames: "B-frames: the picture may stutter",
     waiting_for_key: "Waiting for a key frame",

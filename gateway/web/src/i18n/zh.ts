@@ -86,6 +86,7 @@ export const zh = {
     no_footage: "该时段没有可回放的录像",
     nothing_shown: "窗格中没有设备",
     transcoded: "浏览器不支持原编码，网关正在转码",
+    transcodes_busy: "转码路数已满，请稍后再试",
     busy: "该设备正由另一来源推流",
     b_frames: "码流含 B 帧，画面可能抖动",
     waiting_for_key: "等待关键帧",
