@@ -95,9 +95,11 @@ func (h *history) snapshot() []*media.AccessUnit {
 		return nil
 	}
 	var out []*media.AccessUnit
-	for b, i := p.b, p.i; b != nil; b, i = b.next.Load(), 0 {
+	for b, i := p.b, p.i; b != nil; i = 0 {
+		next := b.next.Load() // before the count: a block that has a next one is full, so there is no hole between them
 		n := b.n.Load()
 		out = append(out, b.units[i:n]...)
+		b = next
 	}
 	return out
 }
