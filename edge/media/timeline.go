@@ -13,8 +13,12 @@ const (
 	// settle is the first stretch of an epoch, in which a burst of old frames may pull the mapping back quickly.
 	settle     = 10 * time.Second
 	settleSlew = 0.5
-	// stepLimit is how far media time and the edge's monotonic clock may part before a new epoch opens.
+	// stepLimit is how far media time and the edge's monotonic clock may part at once before a new epoch opens.
 	stepLimit = time.Second
+	// Units that come late although their timestamps go on evenly are late on the way, not stamped wrong, unless that
+	// exceeds lateLimit or lasts for lateHold.
+	lateLimit = 4 * time.Second
+	lateHold  = 30 * time.Second
 	// clockStep is how far the edge's wall clock may part from its monotonic clock before a new epoch opens.
 	clockStep = 250 * time.Millisecond
 	// trend is how long an epoch must last before its drift is taken as the camera's true rate.
@@ -76,6 +80,9 @@ type Timeline struct {
 	corr            time.Duration // current correction of the mapping
 	corrAt          time.Duration // media time of the last correction
 	window          [2]leastDelay
+	lateSince       time.Duration // monotonic time since which the least delay exceeds stepLimit, 0: it does not
+	trail           []leastDelay  // least delay every delayWindow of the epoch, thinned out
+	trailEvery      time.Duration
 
 	sr       senderReport
 	offset   time.Duration
@@ -131,6 +138,7 @@ func (t *Timeline) open(rtp uint32, mono time.Duration, now time.Time) {
 	t.mono0, t.wall0 = mono, now
 	t.corr, t.corrAt, t.stalled = 0, 0, false
 	t.window = [2]leastDelay{{0, 0}, {0, math.MaxInt64}}
+	t.lateSince, t.trail, t.trailEvery = 0, t.trail[:0], delayWindow
 }
 
 func (t *Timeline) advance(rtp uint32, mono time.Duration, now time.Time) {
@@ -164,21 +172,52 @@ func (t *Timeline) isStep(late, jump, elapsed time.Duration, raw int64) bool {
 		return true // media time went back, or passed without time passing
 	}
 	if jump > stepLimit {
-		// Time passed without media time passing: a stall if the next units make up for it. The least delay of the
-		// window tells.
+		// Time passed without media time passing: a stall if the next units make up for it, which the least delay tells.
 		t.stalled = true
-		return t.least() > stepLimit
 	}
-	if late > 0 && t.least() < stepLimit/2 {
-		return false // only this unit is late
+	if late > 0 && t.least() < lateLimit && (t.lateSince == 0 || t.mono0+elapsed-t.lateSince < lateHold) {
+		return false
 	}
-	if m := t.media(raw); m > trend && elapsed > trend && !t.stalled {
-		ratio := float64(elapsed-t.corr) / float64(m)
-		if ratio > 0.25 && ratio < 4 && math.Abs(ratio-1) > 0.002 {
+	if m := t.media(raw); m > trend && elapsed > trend && !t.stalled && t.drifts(elapsed, late+t.corr) {
+		if ratio := float64(elapsed) / float64(m); ratio > 0.25 && ratio < 4 {
 			t.scale *= ratio
 		}
 	}
 	return true
+}
+
+// drifts reports whether lateness, before correction, has grown evenly over the epoch, as it does when the sender's clock runs at a wrong
+// rate, rather than come at once.
+func (t *Timeline) drifts(elapsed, late time.Duration) bool {
+	for _, s := range t.trail {
+		if s.from >= elapsed/2 {
+			half := float64(s.min) / float64(late)
+			return half > 0.25 && half < 0.75
+		}
+	}
+	return false
+}
+
+// follow notes how the least delay goes.
+func (t *Timeline) follow(mono time.Duration) {
+	least := t.least()
+	switch {
+	case least <= stepLimit:
+		t.lateSince = 0
+	case t.lateSince == 0:
+		t.lateSince = mono
+	}
+	at := mono - t.mono0
+	if n := len(t.trail); n > 0 && at-t.trail[n-1].from < t.trailEvery {
+		return
+	}
+	t.trail = append(t.trail, leastDelay{at, least + t.corr})
+	if len(t.trail) > 256 {
+		for i := range 128 {
+			t.trail[i] = t.trail[2*i]
+		}
+		t.trail, t.trailEvery = t.trail[:128], 2*t.trailEvery
+	}
 }
 
 // media converts stamped ticks to time, at the measured rate.
@@ -208,6 +247,7 @@ func (t *Timeline) wallOf(rtp uint32, mono time.Duration) time.Time {
 		m = time.Duration(float64(t.lastPTS-t.ptsBase) / t.rate * float64(time.Second))
 	}
 	t.correct(m, mono-t.mono0-m)
+	t.follow(mono)
 	return t.wall0.Add(m + t.corr)
 }
 

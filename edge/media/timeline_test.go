@@ -148,6 +148,17 @@ func TestSteps(t *testing.T) {
 		}, 2},
 		{"source reconnects", func(c *camera) { c.e.Next(); c.stamp = 12345; c.frame(2*time.Second, 3600, 0) }, 2},
 		{"a silence of 30 s, stamps go on", func(c *camera) { c.frame(30*time.Second, 30*hz, 0) }, 1},
+		{"the way is 3 s slow for 20 s", func(c *camera) {
+			for range 500 {
+				c.frame(step, 3600, 3*time.Second)
+			}
+		}, 1},
+		{"the camera's clock stands still for 2 s", func(c *camera) {
+			c.frame(2*time.Second, 3600, 0)
+			for range 1500 {
+				c.frame(step, 3600, 0)
+			}
+		}, 2},
 		{"one frame is 3 s late, the rest catch up", func(c *camera) {
 			c.frame(step, 3600, 3*time.Second)
 			for i := range 74 {
@@ -193,6 +204,38 @@ func TestDeclared25FramesDelivered21(t *testing.T) {
 	}
 	if d := c.pts[len(c.pts)-1] - c.pts[len(c.pts)-22]; d < hz*98/100 || d > hz*102/100 {
 		t.Errorf("a second holds %d ticks, want about %d", d, hz)
+	}
+}
+
+func TestDeclared25FramesDelivered29(t *testing.T) {
+	c := newCamera()
+	for range 29 * 600 {
+		c.frame(time.Second/29, 3600, 0)
+	}
+	c.monotonic(t)
+	if c.epochs() > 6 {
+		t.Errorf("%d epochs in ten minutes: the rate must be learned, not jumped after", c.epochs())
+	}
+	if e := c.err().Abs(); e > 300*time.Millisecond {
+		t.Errorf("wall error %v after ten minutes", e)
+	}
+}
+
+func TestAFirstFrameThatCameLateDoesNotSpoilTheRate(t *testing.T) {
+	c := newCamera()
+	c.frame(step, 3600, 8*time.Second)
+	for i := range 200 {
+		c.frame(step, 3600, 8*time.Second-time.Duration(i)*step)
+	}
+	for range 3000 {
+		c.frame(step, 3600, 0)
+	}
+	c.monotonic(t)
+	if e := c.err().Abs(); e > 20*time.Millisecond {
+		t.Errorf("wall error %v after two minutes", e)
+	}
+	if d := c.pts[len(c.pts)-1] - c.pts[len(c.pts)-26]; d != hz {
+		t.Errorf("a second holds %d ticks, want %d", d, hz)
 	}
 }
 
