@@ -52,13 +52,16 @@ func (q *query) records(within segment.Range) ([]segment.Record, error) {
 	if size == 0 {
 		return nil, nil
 	}
+	if most := 4 + int(within.Duration()/(4*time.Second)); most < size {
+		size = most // segments are seldom shorter; a longer answer grows
+	}
 	all := make([]segment.Record, 0, size)
 	for i, v := range values {
 		s, ok := v.(string)
 		if !ok {
 			continue // no such hour
 		}
-		if all, err = decodeHour(all, []byte(s), q.hours[i], head.shards); err != nil {
+		if all, err = decodeWithin(all, []byte(s), q.hours[i], head.shards, within); err != nil {
 			return nil, fmt.Errorf("%s: %w: run check --rebuild", hourKey(q.camera, q.hours[i]), err)
 		}
 	}

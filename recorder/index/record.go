@@ -117,10 +117,21 @@ var errDamaged = errors.New("damaged index entry")
 // an empty name: the
 // store then searches all shards.
 func decodeHour(out []segment.Record, b []byte, h int64, shards []string) ([]segment.Record, error) {
+	return decodeWithin(out, b, h, shards, segment.Range{})
+}
+
+// decodeWithin is decodeHour that leaves out, unpacked, most of what does not overlap within; the zero range keeps all.
+func decodeWithin(
+	out []segment.Record, b []byte, h int64, shards []string, within segment.Range,
+) ([]segment.Record, error) {
 	if len(b)%recordSize != 0 {
 		return out, fmt.Errorf("%w: %d bytes are not whole records", errDamaged, len(b))
 	}
 	base, known := hourStart(h), causes()
+	first, end := -MaxDuration, 2*MaxDuration
+	if !within.To.IsZero() {
+		first, end = within.From.Sub(base), within.To.Sub(base)
+	}
 	var last []byte
 	for ; len(b) > 0; b = b[recordSize:] {
 		p := b[:recordSize]
@@ -133,6 +144,9 @@ func decodeHour(out []segment.Record, b []byte, h int64, shards []string) ([]seg
 			return out, fmt.Errorf("%w: records are not in order", errDamaged)
 		}
 		last = p[:idSize]
+		if start+dur < first || start > end {
+			continue
+		}
 		r := segment.Record{
 			Start: base.Add(start), Duration: dur, Seq: get(p[offSeq:offHash]),
 			Bytes: int64(get(p[offBytes:offGap])), Gap: segment.CauseUnknown,
