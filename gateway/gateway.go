@@ -1,5 +1,5 @@
-// Package gateway is the role in the centre: it serves the API and the console, relays live video to whoever may see it,
-// and keeps the links of the edges.
+// Package gateway is the role in the centre: it serves the API and the console, relays live video to whoever may see
+// it, and keeps the links of the edges.
 //
 // It owns no camera and no footage. Live streams come from an edge in the same process or over the control link;
 // footage comes from an archive handler, a recorder in this process or a proxy to one.

@@ -13,8 +13,8 @@ import (
 	"skein/gateway/access"
 )
 
-// newRTSP builds the RTSP server: edges publish to /live/<camera>/<profile> with the one-time token of the link; cameras
-// that push, and players, use /<camera>/<profile> with a user's or a token's credentials.
+// newRTSP builds the RTSP server: edges publish to /live/<camera>/<profile> with the one-time token of the link;
+// cameras that push, and players, use /<camera>/<profile> with a user's or a token's credentials.
 func (g *Gateway) newRTSP() (*rtsp.Server, error) {
 	return rtsp.NewServer(rtsp.ServerConfig{
 		Listen: g.cfg.RTSP.Listen, UDP: g.cfg.RTSP.UDP, Logger: g.log,

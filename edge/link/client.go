@@ -55,8 +55,8 @@ type ClientOptions struct {
 	Offer     func() []Camera                                                   // the cameras this node has, now
 	Statuses  Statuses
 	Publisher Publisher
-	// Hurry brings a camera's footage up to until into the archive, or returns why that was not done before ctx ended. Nil:
-	// this node ships nothing.
+	// Hurry brings a camera's footage up to until into the archive, or returns why that was not done before ctx ended.
+	// Nil: this node ships nothing.
 	Hurry func(ctx context.Context, camera string, until time.Time) error
 	// Poll is how often states are looked at for changes. Default 1 s.
 	Poll time.Duration

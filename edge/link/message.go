@@ -105,8 +105,8 @@ type Publish struct {
 	Token   string        `json:"token"` // password of the publication, good for one ANNOUNCE
 }
 
-// Hurry asks the node to bring a camera's footage up to a moment into the archive now, for somebody waits for it. A node
-// that does not know this message ignores it, and the gateway waits in vain for a moment.
+// Hurry asks the node to bring a camera's footage up to a moment into the archive now, for somebody waits for it. A
+// node that does not know this message ignores it, and the gateway waits in vain for a moment.
 type Hurry struct {
 	ID     uint64    `json:"id"` // of the request, in the answer too
 	Camera string    `json:"camera"`

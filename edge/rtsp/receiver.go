@@ -17,8 +17,8 @@ type ReceiverTrack struct {
 	Channels int         // audio only; default 1
 }
 
-// Receiver turns RTP packets that came by another way than RTSP, such as WebRTC, into the access units of a publication:
-// described, timed and counted as those of a camera that is pulled.
+// Receiver turns RTP packets that came by another way than RTSP, such as WebRTC, into the access units of a
+// publication: described, timed and counted as those of a camera that is pulled.
 type Receiver struct {
 	in    *ingest
 	pub   Publication
@@ -29,8 +29,8 @@ type Receiver struct {
 	rates rates
 }
 
-// NewReceiver opens a new epoch of the publication. transport is what operators are shown, such as "webrtc". Close must be
-// called.
+// NewReceiver opens a new epoch of the publication. transport is what operators are shown, such as "webrtc". Close
+// must be called.
 func NewReceiver(tracks []ReceiverTrack, pub Publication, transport string) (*Receiver, error) {
 	chosen := make([]*selected, 0, len(tracks))
 	for _, t := range tracks {
@@ -90,7 +90,8 @@ func (r *Receiver) RTP(track int, b []byte, arrival time.Time) {
 // RTCP takes one compound packet about a track. b is valid during the call only.
 func (r *Receiver) RTCP(track int, b []byte, arrival time.Time) { r.in.tracks[track].rtcp(b, arrival) }
 
-// Damaged returns how many pictures lost a part of themselves so far: what follows cannot be decoded without a key frame.
+// Damaged returns how many pictures lost a part of themselves so far: what follows cannot be decoded without a key
+// frame.
 func (r *Receiver) Damaged() uint64 { return r.stats.damaged.Load() }
 
 // Close ends the publication for the reason err; nil: the sender left. It may be called twice.

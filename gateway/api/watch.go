@@ -12,8 +12,8 @@ import (
 const instantReplay = time.Minute
 
 // Replay returns the function that decides which cameras the caller of r may take back in time on a wall, at most for
-// the replay window. Each first time is a row of the audit log; without the row there is no replay. It may be called from
-// any goroutine, also after the request has ended.
+// the replay window. Each first time is a row of the audit log; without the row there is no replay. It may be called
+// from any goroutine, also after the request has ended.
 func (s *Server) Replay(r *http.Request) func(camera string) bool {
 	p, ok := access.FromContext(r.Context())
 	if !ok || s.o.Access.ReplayWindow() <= 0 {

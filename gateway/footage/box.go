@@ -96,8 +96,8 @@ func scaleOf(body []byte) int64 {
 	return int64(binary.BigEndian.Uint32(body[at:]))
 }
 
-// edit reads an edit list: how long the track is empty at first, in the movie's ticks, and which of its own ticks is the
-// first that is shown.
+// edit reads an edit list: how long the track is empty at first, in the movie's ticks, and which of its own ticks is
+// the first that is shown.
 func edit(body []byte) (empty, skip int64) {
 	if len(body) < 8 {
 		return 0, 0
@@ -133,7 +133,7 @@ func describe(body []byte) (*media.Description, bool) {
 	t := media.Track{
 		ClockRate: 90000, Width: int(binary.BigEndian.Uint16(body[24:])), Height: int(binary.BigEndian.Uint16(body[26:])),
 	}
-	if c := one(body[entryHead:], "avcC"); c != nil && len(c) > 6 {
+	if c := one(body[entryHead:], "avcC"); len(c) > 6 {
 		t.Codec = media.H264
 		rest := readSets(c[6:], int(c[5]&0x1f), func(b []byte) { t.SPS = b })
 		if len(rest) > 0 {

@@ -1,5 +1,5 @@
-// Package footage reads clips of the archive back into access units, so that recorded pictures can be shown as live ones
-// are.
+// Package footage reads clips of the archive back into access units, so that recorded pictures can be shown as live
+// ones are.
 //
 // It asks for clips as any client does, through the archive's handler, in this process or behind a proxy.
 package footage

@@ -9,8 +9,9 @@ import (
 	"skein/edge/media"
 )
 
-// Parse returns the pictures of a progressive MP4 in decoding order, those before its edit list's start included. starts
-// is the capture time of the first one that is shown. Of several video tracks, as codecs change, it takes the last.
+// Parse returns the pictures of a progressive MP4 in decoding order, those before its edit list's start included.
+// starts is the capture time of the first one that is shown. Of several video tracks, as codecs change, it takes the
+// last.
 func Parse(data []byte, starts time.Time) ([]*media.AccessUnit, error) {
 	moov := one(data, "moov")
 	scale := scaleOf(one(moov, "mvhd"))

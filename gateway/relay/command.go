@@ -32,10 +32,10 @@ import (
 //
 // A slot is the index of its video section in the offer. States are those of package status. From the first live or
 // delayed state for a camera on, the pictures of the slot are that camera's. While a slot tours, its states also hold
-// "index" and "total" (where in the list the camera is) and "paused"; a state with "skipped":true is about a camera that
-// was passed by because of its state and reason, and the slot goes on showing what it shows. While a slot shows recorded
-// pictures its state is "replay", "replay" is true, and age_ms and behind_ms tell how old they are. Figures of "stats" are totals
-// since the connection began, but for jitter_ms.
+// "index" and "total" (where in the list the camera is) and "paused"; a state with "skipped":true is about a camera
+// that was passed by because of its state and reason, and the slot goes on showing what it shows. While a slot shows
+// recorded pictures its state is "replay", "replay" is true, and age_ms and behind_ms tell how old they are. Figures
+// of "stats" are totals since the connection began, but for jitter_ms.
 
 // Bounds of a message.
 const (

@@ -83,11 +83,11 @@ func parseSections(text string) (request, error) {
 }
 
 // add notes a section by what the client does in it.
-func (r *request) add(video bool, m *sdp.MediaDescription) {
+func (q *request) add(video bool, m *sdp.MediaDescription) {
 	s := readSection(m)
-	in, out := &r.audio, &r.sentAudio
+	in, out := &q.audio, &q.sentAudio
 	if video {
-		in, out = &r.video, &r.sentVideo
+		in, out = &q.video, &q.sentVideo
 	}
 	if !hasAttribute(m, sdp.AttrKeySendOnly, sdp.AttrKeyInactive) {
 		*in = append(*in, s)

@@ -83,7 +83,8 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 	out := newOutlet(conn)
 	r := &Relay{
 		cfg: cfg.withDefaults(), streams: streams, log: logger, metrics: newMetrics(reg, out.errors.Load), conn: conn,
-		replays: make(chan struct{}, maxReplays), transcodes: make(chan struct{}, cfg.Transcodes), outlet: out, sessions: map[string]*session{}, perViewer: map[string]int{},
+		replays: make(chan struct{}, maxReplays), transcodes: make(chan struct{}, cfg.Transcodes),
+		outlet: out, sessions: map[string]*session{}, perViewer: map[string]int{},
 	}
 	r.playout = playoutValue(r.cfg.PlayoutDelay)
 	r.feeds = &feeds{relay: r, byKey: map[feedKey]*feed{}}

@@ -118,8 +118,8 @@ func (tr *tour) run(ctx context.Context) {
 	}
 }
 
-// stay lets the present camera be seen for dwell while the next one gets ready, and returns that one. ok is false if ctx
-// ended or no other camera has a picture.
+// stay lets the present camera be seen for dwell while the next one gets ready, and returns that one. ok is false if
+// ctx ended or no other camera has a picture.
 func (tr *tour) stay(ctx context.Context, next int, dwell, lead time.Duration) (s tourStop, ok bool) {
 	hurried, ok := tr.await(ctx, dwell-lead)
 	if !ok {

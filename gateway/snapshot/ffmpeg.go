@@ -40,7 +40,8 @@ func (f *FFmpeg) Decode(ctx context.Context, codec media.Codec, annexB []byte) (
 	if codec == media.H265 {
 		format = "hevc"
 	}
-	cmd := exec.CommandContext(ctx, f.path, "-hide_banner", "-loglevel", "error", "-nostdin", "-threads", "1", //nolint:gosec // found by LookPath, constant arguments
+	//nolint:gosec // found by LookPath, constant arguments
+	cmd := exec.CommandContext(ctx, f.path, "-hide_banner", "-loglevel", "error", "-nostdin", "-threads", "1",
 		"-f", format, "-i", "pipe:0", "-frames:v", "1", "-q:v", "4", "-f", "mjpeg", "pipe:1")
 	out, complaint := &bounded{left: maxJPEG}, &bounded{left: maxWords, quiet: true}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(annexB), out, complaint

@@ -16,9 +16,9 @@ import (
 // AgeHeader tells how old a picture is, in milliseconds since it reached the gateway.
 const AgeHeader = "Skein-Age-Ms"
 
-// Handler serves GET …/{camera}.jpg?profile=main|sub; the camera is the last element of the path. The caller's middleware
-// has checked that it may be seen. unknown is what Streams returns for a camera or profile it does not have. logger may
-// be nil.
+// Handler serves GET …/{camera}.jpg?profile=main|sub; the camera is the last element of the path. The caller's
+// middleware has checked that it may be seen. unknown is what Streams returns for a camera or profile it does not
+// have. logger may be nil.
 func Handler(s *Snapshots, unknown error, logger *slog.Logger) http.Handler {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)

@@ -1,7 +1,7 @@
 // Package snapshot turns the last key frame of a live stream into a JPEG.
 //
-// H.264 and H.265 are decoded by ffmpeg, one short-lived process per picture, a bounded number at a time; MJPEG is passed
-// on. A camera's picture is kept for a moment, so that many askers cost one decoding.
+// H.264 and H.265 are decoded by ffmpeg, one short-lived process per picture, a bounded number at a time; MJPEG is
+// passed on. A camera's picture is kept for a moment, so that many askers cost one decoding.
 package snapshot
 
 import (

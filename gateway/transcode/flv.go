@@ -12,8 +12,8 @@ const maxTag = 8 << 20
 
 var errFLV = errors.New("malformed FLV")
 
-// flv reads the pictures of an FLV stream with H.264 (Adobe Flash Video File Format Specification 10.1, annex E): of all
-// containers it is the one in which every picture is whole as soon as it is there.
+// flv reads the pictures of an FLV stream with H.264 (Adobe Flash Video File Format Specification 10.1, annex E): of
+// all containers it is the one in which every picture is whole as soon as it is there.
 type flv struct {
 	r     io.Reader
 	begun bool

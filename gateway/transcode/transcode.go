@@ -1,5 +1,5 @@
-// Package transcode makes H.264 of a live stream that a viewer's browser cannot decode, by the ffmpeg program, if that is
-// installed: one process per stream, small pictures, no added delay beyond a picture or two.
+// Package transcode makes H.264 of a live stream that a viewer's browser cannot decode, by the ffmpeg program, if
+// that is installed: one process per stream, small pictures, no added delay beyond a picture or two.
 package transcode
 
 import (
@@ -100,8 +100,8 @@ type job struct {
 	taken map[int]*media.AccessUnit
 }
 
-// feed writes the pictures of in to the program until either ends. An access unit delimiter behind each tells the program
-// that the picture is whole.
+// feed writes the pictures of in to the program until either ends. An access unit delimiter behind each tells the
+// program that the picture is whole.
 func (j *job) feed(ctx context.Context, in *stream.Stream, w io.Writer) error {
 	r := in.Subscribe(stream.ReaderOptions{Name: "transcode", Queue: 64, History: true})
 	defer r.Close()
