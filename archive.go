@@ -159,7 +159,8 @@ func (r *recorderRole) mount(mux *http.ServeMux, guard func(http.Handler) http.H
 const probeMax = 15 * time.Second
 
 // probe waits until the store passes its conformance test. S3 endpoints that start later than the recorder, or restart
-// with it, are no reason to give up; until then the recorder is not ready, and says why. A directory must be good at once.
+// with it, are no reason to give up; until then the recorder is not ready, and says why. A directory must be good at
+// once.
 func (r *recorderRole) probe(ctx context.Context) error {
 	for pause := 500 * time.Millisecond; ; pause = min(2*pause, probeMax) {
 		report, err := r.store.Probe(ctx)

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -262,7 +263,7 @@ func TestEvidenceOfARunningRecorder(t *testing.T) {
 	poll(t, "two copied checkpoints", 20*time.Second, func() error {
 		names, err := filepath.Glob(filepath.Join(copies, "checkpoints", "*", "*", "*", "*.json"))
 		if err != nil || len(names) < 2 {
-			return fmt.Errorf("%v, %v", names, err)
+			return errors.Join(err, fmt.Errorf("found %v", names))
 		}
 		doc, err := os.ReadFile(names[0])
 		if err != nil {

@@ -33,7 +33,8 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.skein, "skein", "bin/skein", "the binary to measure")
-	flag.StringVar(&o.only, "only", "ingest,viewers,joins,cold,loss,wall,clips,demo,record,index,export", "which measurements, comma-separated")
+	flag.StringVar(&o.only, "only", "ingest,viewers,joins,cold,loss,wall,clips,demo,record,index,export",
+		"which measurements, comma-separated")
 	flag.DurationVar(&o.duration, "duration", 20*time.Second, "length of each measurement")
 	flag.IntVar(&o.cameras, "cameras", 16, "simulated cameras")
 	flag.IntVar(&o.bitrate, "bitrate", 4_000_000, "bits per second of each camera")

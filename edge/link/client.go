@@ -241,6 +241,7 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 	defer cancel()
 	h := http.Header{}
 	h.Set("Authorization", "Bearer "+c.o.Token.Reveal())
+	//nolint:bodyclose // the library says: resp.Body never needs to be closed
 	conn, resp, err := websocket.Dial(dctx, c.url.String(), &websocket.DialOptions{
 		HTTPClient: c.http, HTTPHeader: h, CompressionMode: websocket.CompressionDisabled,
 	})

@@ -186,8 +186,8 @@ func (t *Timeline) isStep(late, jump, elapsed time.Duration, raw int64) bool {
 	return true
 }
 
-// drifts reports whether lateness, before correction, has grown evenly over the epoch, as it does when the sender's clock runs at a wrong
-// rate, rather than come at once.
+// drifts reports whether lateness, before correction, has grown evenly over the epoch, as it does when the sender's
+// clock runs at a wrong rate, rather than come at once.
 func (t *Timeline) drifts(elapsed, late time.Duration) bool {
 	for _, s := range t.trail {
 		if s.from >= elapsed/2 {

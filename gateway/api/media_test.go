@@ -181,7 +181,7 @@ func TestWatchWalls(t *testing.T) {
 	})
 	g.do(t, "officer", "POST", "/v1/walls", "")
 	for camera, want := range map[string]bool{"cam0": true, "cam1": true, "cam2": false, "nobody": false} {
-		if watch(camera) != want || watch(camera) != want {
+		if first, again := watch(camera), watch(camera); first != want || again != want {
 			t.Errorf("%s: want %v", camera, want)
 		}
 	}

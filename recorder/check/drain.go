@@ -66,8 +66,8 @@ type drain struct {
 }
 
 // Drain empties a shard that takes nothing new: each segment is copied to the shard that its camera prefers now,
-// checked against its manifest on the way, indexed there, and only then deleted. At any moment, and after any crash, the index
-// names a copy that exists; run again, it goes on with what is left. Reading and recording go on meanwhile.
+// checked against its manifest on the way, indexed there, and only then deleted. At any moment, and after any crash,
+// the index names a copy that exists; run again, it goes on with what is left. Reading and recording go on meanwhile.
 func Drain(ctx context.Context, o DrainOptions, s Drained, x Index) (DrainReport, error) {
 	if o.Workers <= 0 {
 		o.Workers = 4

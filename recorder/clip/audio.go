@@ -144,7 +144,7 @@ func (p *planner) fill(t *audioTrack, index int16, at int64) {
 		}
 		return
 	}
-	frame := int64(960)
+	var frame int64
 	if len(t.mt.Entries) > 0 && t.in.TimeScale > 0 && t.silent != nil && t.frameTicks() > 0 {
 		frame = t.frameTicks()
 	} else {

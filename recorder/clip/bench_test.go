@@ -88,7 +88,7 @@ func export(b *testing.B, a *archive, length time.Duration) {
 		n, err := body.Read(buf)
 		first += time.Since(began)
 		sample()
-		for total := 0; err == nil; total += n {
+		for total := n; err == nil; total += n {
 			if total > 64<<20 {
 				sample()
 				total = 0

@@ -127,9 +127,13 @@ func (t *crcTable) sum(p []byte) uint16 {
 // decodeG711 returns big-endian 16-bit samples.
 func decodeG711(codec media.Codec, p []byte) []byte {
 	if codec == media.G711A {
-		return g711.DecodeAlaw(p)
+		var lpcm g711.Alaw
+		lpcm.Unmarshal(p)
+		return lpcm
 	}
-	return g711.DecodeMulaw(p)
+	var lpcm g711.Mulaw
+	lpcm.Unmarshal(p)
+	return lpcm
 }
 
 // flacBlocks calls f for each frame that n samples a channel from first on are cut into.

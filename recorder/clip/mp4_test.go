@@ -182,7 +182,8 @@ func TestG711IsLossless(t *testing.T) {
 			want = append(want, make([]byte, 320)...)
 			continue
 		}
-		pcm := g711.DecodeAlaw(u.NALUs[0])
+		var pcm g711.Alaw
+		pcm.Unmarshal(u.NALUs[0])
 		for k := 0; k < len(pcm); k += 2 {
 			want = append(want, pcm[k+1], pcm[k])
 		}

@@ -49,7 +49,7 @@ func (c partCut) bounds(x *fmp4.Index, track int) (shift, limit int64) {
 }
 
 // partCopy takes the samples of a track as they are.
-func (b *planner) partCopy(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
+func (p *planner) partCopy(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
 	shift, limit := c.bounds(x, track)
 	run := fmp4.PartRun{Video: x.Tracks[track].Codec.IsVideo()}
 	end := int64(0) // of the last sample taken
@@ -67,7 +67,7 @@ func (b *planner) partCopy(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
 						run.Samples[n-1].Duration += uint32(at - end)
 					}
 					run.Samples = append(run.Samples, s)
-					b.copyBytes(off, int64(s.Size))
+					p.copyBytes(off, int64(s.Size))
 					end = at + int64(s.Duration)
 				}
 				at += int64(s.Duration)
@@ -79,11 +79,11 @@ func (b *planner) partCopy(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
 }
 
 // partSound takes the samples of a G.711 track as FLAC.
-func (b *planner) partSound(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
+func (p *planner) partSound(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
 	shift, limit := c.bounds(x, track)
 	in := x.Tracks[track]
 	t := &audioTrack{in: in}
-	b.audio = append(b.audio, t)
+	p.audio = append(p.audio, t)
 	var run fmp4.PartRun
 	end := int64(0)
 	for _, f := range x.Fragments[c.first : c.last+1] {
@@ -101,7 +101,7 @@ func (b *planner) partSound(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
 					} else if at > end {
 						run.Samples[k-1].Duration += uint32(at - end)
 					}
-					b.addSound(&run, piece{off: off, first: max(0, at+shift), n: int32(count), kind: kindFLAC}, in.Channels)
+					p.addSound(&run, piece{off: off, first: max(0, at+shift), n: int32(count), kind: kindFLAC}, in.Channels)
 					end = at + int64(count)
 				}
 				at += ticks
@@ -114,14 +114,14 @@ func (b *planner) partSound(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
 }
 
 // addSound appends a FLAC piece and its samples.
-func (b *planner) addSound(run *fmp4.PartRun, c piece, channels int) {
-	c.out = b.size
+func (p *planner) addSound(run *fmp4.PartRun, c piece, channels int) {
+	c.out = p.size
 	flacBlocks(c.first, int(c.n), flacBlock, func(first int64, n int) {
 		size := flacSize(first, n, channels, false)
 		run.Samples = append(run.Samples, fmp4.Sample{Size: uint32(size), Duration: uint32(n), Key: true})
 		c.size += int64(size)
 	})
-	b.sources[0].end = max(b.sources[0].end, c.off+int64(c.n)*int64(channels))
-	b.size += c.size
-	b.pieces.add(c)
+	p.sources[0].end = max(p.sources[0].end, c.off+int64(c.n)*int64(channels))
+	p.size += c.size
+	p.pieces.add(c)
 }

@@ -34,10 +34,10 @@ func (l *pieces) add(p piece) {
 
 // get returns piece i.
 func (l *pieces) get(i int) (piece, error) {
-	switch {
-	case i == l.n-1:
+	switch i {
+	case l.n - 1:
 		return l.last, nil
-	case i == l.heldAt-1:
+	case l.heldAt - 1:
 		return l.held, nil
 	}
 	var b [pieceSize]byte

@@ -67,13 +67,6 @@ func (c *cursor) take(n int) []byte {
 	return p
 }
 
-func (c *cursor) u8() byte {
-	if p := c.take(1); p != nil {
-		return p[0]
-	}
-	return 0
-}
-
 func (c *cursor) u16() uint16 {
 	if p := c.take(2); p != nil {
 		return binary.BigEndian.Uint16(p)

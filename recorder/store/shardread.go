@@ -184,7 +184,7 @@ func (e *exactReader) Read(p []byte) (int, error) {
 	n, err := e.body.Read(p)
 	e.left -= int64(n)
 	e.shard.metrics.read.Add(float64(n))
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 		if e.left > 0 {
 			err = io.ErrUnexpectedEOF

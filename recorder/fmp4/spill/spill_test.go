@@ -60,12 +60,12 @@ func TestTable(t *testing.T) {
 					off := r.IntN(len(want[i]))
 					p := make([]byte, r.IntN(len(want[i])-off)+1)
 					n, err := tables[i].ReadAt(p, int64(off))
-					if (err != nil && err != io.EOF) || !bytes.Equal(p[:n], want[i][off:min(off+len(p), len(want[i]))]) {
+					if (err != nil && !errors.Is(err, io.EOF)) || !bytes.Equal(p[:n], want[i][off:min(off+len(p), len(want[i]))]) {
 						t.Fatalf("%d at %d: %v", len(p), off, err)
 					}
 				}
 			}
-			if _, err := tables[0].ReadAt(make([]byte, 1), tables[0].Len()); err != io.EOF {
+			if _, err := tables[0].ReadAt(make([]byte, 1), tables[0].Len()); !errors.Is(err, io.EOF) {
 				t.Errorf("behind the end: %v", err)
 			}
 			if err := errors.Join(f.Close(), f.Close()); err != nil {

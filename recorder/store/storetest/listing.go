@@ -36,7 +36,7 @@ func ranged(t *testing.T, s store.Archive) {
 				p := make([]byte, 1+rnd.IntN(1<<(3+rnd.IntN(14))))
 				n, err := o.ReadAt(p, off)
 				want := data[min(off, size):min(off+int64(len(p)), size)]
-				if !bytes.Equal(p[:n], want) || (n < len(p)) != (err == io.EOF) || (err != nil && err != io.EOF) {
+				if !bytes.Equal(p[:n], want) || (n < len(p)) != errors.Is(err, io.EOF) || (err != nil && !errors.Is(err, io.EOF)) {
 					t.Errorf("read %d at %d: %d bytes, %v", len(p), off, n, err)
 				}
 			}
