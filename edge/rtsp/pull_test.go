@@ -45,6 +45,11 @@ func collect(want func([]*media.AccessUnit) bool) *collector {
 func (c *collector) Publish(u *media.AccessUnit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.take(u)
+}
+
+// take is Publish with mu held.
+func (c *collector) take(u *media.AccessUnit) {
 	c.units = append(c.units, u)
 	if c.want(c.units) {
 		c.once.Do(func() { close(c.done) })

@@ -104,9 +104,12 @@ type both struct {
 	c *collector
 }
 
+// Publish does both as one step: what came out at the far end is in the collector too.
 func (b both) Publish(u *media.AccessUnit) {
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
 	b.Stream.Publish(u)
-	b.c.Publish(u)
+	b.c.take(u)
 }
 
 // TestChain goes the whole way of a split site: camera, edge, publication to the gateway, RTSP out.
