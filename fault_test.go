@@ -319,17 +319,32 @@ func (r *faultRig) killed() string {
 }
 
 // check runs `skein check` with all its proofs: it must find nothing, and nothing may be too young to judge.
+//
+// One thing may remain, and is mended first: a recorder that was killed between storing an object and indexing it left
+// an object without a record, and the edge, whose disk was full, shed the segment before it could ship it again.
 func (r *faultRig) check() {
-	out, errs, err := command(r.t, skeinBinary(r.t), "check", "--deep", "--json", "--config", r.nodes["direct"].file)
-	var report struct {
-		Objects, Unrepaired int64
-		InFlight            int64 `json:"in_flight"`
-		Findings            []json.RawMessage
-	}
-	if jerr := json.Unmarshal([]byte(out), &report); jerr != nil {
-		r.t.Fatalf("skein check: %v, %v: %s%s", err, jerr, out, errs)
+	report, text, err := r.checked("--deep")
+	if err == nil && report.InFlight > 0 {
+		r.t.Logf("%d stored segments without a record, their receipts lost and the segments shed: rebuilding", report.InFlight)
+		if _, text, err = r.checked("--rebuild"); err == nil {
+			report, text, err = r.checked("--deep")
+		}
 	}
 	if err != nil || report.Objects == 0 || report.InFlight > 0 || len(report.Findings) > 0 {
-		r.t.Errorf("skein check: %v: %s%s", err, out, errs)
+		r.t.Errorf("skein check: %v: %s", err, text)
 	}
+}
+
+type faultReport struct {
+	Objects, Unrepaired int64
+	InFlight            int64 `json:"in_flight"`
+	Findings            []json.RawMessage
+}
+
+func (r *faultRig) checked(how string) (report faultReport, text string, err error) {
+	out, errs, err := command(r.t, skeinBinary(r.t), "check", how, "--json", "--config", r.nodes["direct"].file)
+	if jerr := json.Unmarshal([]byte(out), &report); jerr != nil {
+		r.t.Fatalf("skein check %s: %v, %v: %s%s", how, err, jerr, out, errs)
+	}
+	return report, out + errs, err
 }

@@ -346,17 +346,18 @@ func TestCredentials(t *testing.T) {
 func TestFFmpegPulls(t *testing.T) {
 	t.Parallel()
 	tool(t, "ffmpeg")
-	hevc, aac, opus, alaw := small("hevc"), small("aac"), small("opus"), small("alaw")
-	hevc.Codec, aac.Audio, opus.Audio, alaw.Audio = media.H265, media.AAC, media.Opus, media.G711A
-	s := serve(t, sim.Config{Cameras: []sim.Camera{hevc, aac, opus, alaw}, UDP: true, User: "u", Password: "p"})
-	for _, c := range []string{"hevc/tcp", "hevc/udp", "aac/tcp", "opus/udp", "alaw/tcp"} {
+	// A camera each: a second reader of one camera joins in the middle of a group of pictures, which ffmpeg mentions.
+	hevc, second, aac, opus, alaw := small("hevc"), small("hevc2"), small("aac"), small("opus"), small("alaw")
+	hevc.Codec, second.Codec, aac.Audio, opus.Audio, alaw.Audio = media.H265, media.H265, media.AAC, media.Opus, media.G711A
+	s := serve(t, sim.Config{Cameras: []sim.Camera{hevc, second, aac, opus, alaw}, UDP: true, User: "u", Password: "p"})
+	for _, c := range []string{"hevc/tcp", "hevc2/udp", "aac/tcp", "opus/udp", "alaw/tcp"} {
 		t.Run(c, func(t *testing.T) {
 			t.Parallel()
 			id, transport, _ := strings.Cut(c, "/")
 			args := []string{
 				"-v", "warning", "-rtsp_transport", transport, "-analyzeduration", "800000", "-i", s.URL(id, media.Main),
 			}
-			if id != "hevc" { // ffmpeg moves sound when the first sender report comes; that is no fault of the stream
+			if !strings.HasPrefix(id, "hevc") { // ffmpeg moves sound when the first sender report comes; that is no fault of the stream
 				args = append(args, "-af", "aresample=async=1")
 			}
 			quiet(t, "ffmpeg", append(args, "-t", "1.5", "-f", "null", "-")...)
