@@ -19,6 +19,7 @@ import (
 	"skein/recorder/clip"
 	"skein/recorder/evidence"
 	"skein/recorder/index"
+	"skein/recorder/reply"
 	"skein/recorder/retain"
 	"skein/recorder/segment"
 	"skein/recorder/store"
@@ -136,7 +137,7 @@ func (r *recorderRole) handler() http.Handler {
 			scheme, token, _ := strings.Cut(q.Header.Get("Authorization"), " ")
 			if !strings.EqualFold(scheme, "Bearer") || !authorized(strings.TrimSpace(token)) {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="skein"`)
-				archiveProblem(w, http.StatusUnauthorized, "a node's bearer token is needed")
+				reply.Problem(w, http.StatusUnauthorized, "a node's bearer token is needed")
 				return
 			}
 			h.ServeHTTP(w, q)

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"net/http"
 	"path/filepath"
 
 	"skein/config"
 	"skein/recorder/evidence"
+	"skein/recorder/reply"
 )
 
 // keyFile is where the key that signs checkpoints is kept.
@@ -39,31 +39,11 @@ func (r *recorderRole) openEvidence() error {
 // evidenceKey answers GET /v1/evidence/key.
 func (r *recorderRole) evidenceKey(w http.ResponseWriter, _ *http.Request) {
 	if r.key == "" {
-		archiveProblem(w, http.StatusNotImplemented, "another recorder signs this archive's checkpoints")
+		reply.Problem(w, http.StatusNotImplemented, "another recorder signs this archive's checkpoints")
 		return
 	}
-	archiveJSON(w, http.StatusOK, struct {
+	reply.JSON(w, http.StatusOK, struct {
 		Algorithm string `json:"algorithm"`
 		Key       string `json:"key"`
 	}{"Ed25519", r.key})
-}
-
-func archiveJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that left needs no answer
-}
-
-// archiveProblem answers in the form of RFC 9457.
-func archiveProblem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{"about:blank", http.StatusText(status), status, detail})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"skein/recorder/reply"
 	"skein/recorder/segment"
 	"skein/recorder/store"
 )
@@ -75,13 +76,13 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
 	for _, l := range list {
 		out.Locks = append(out.Locks, h.body(l))
 	}
-	answer(w, http.StatusOK, out)
+	reply.JSON(w, http.StatusOK, out)
 }
 
 func (h *Handler) add(w http.ResponseWriter, r *http.Request) {
 	var b LockBody
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxLockBody)).Decode(&b); err != nil {
-		problem(w, http.StatusBadRequest, "the body is no lock")
+		reply.Problem(w, http.StatusBadRequest, "the body is no lock")
 		return
 	}
 	l, err := h.locks.Add(r.Context(), Lock{
@@ -93,7 +94,7 @@ func (h *Handler) add(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &held):
 		h.log.WarnContext(r.Context(), "locked, but the store did not hold every object itself", "lock", l.ID, "err", err)
 	case errors.Is(err, ErrLock):
-		problem(w, http.StatusUnprocessableEntity, err.Error())
+		reply.Problem(w, http.StatusUnprocessableEntity, err.Error())
 		return
 	case err != nil:
 		h.fail(w, r, err)
@@ -103,13 +104,13 @@ func (h *Handler) add(w http.ResponseWriter, r *http.Request) {
 	if held != nil {
 		out.Warning = "the store did not hold every object itself; nothing here deletes them all the same"
 	}
-	answer(w, http.StatusCreated, out)
+	reply.JSON(w, http.StatusCreated, out)
 }
 
 func (h *Handler) release(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if !lockID(id) {
-		problem(w, http.StatusNotFound, "no such lock")
+		reply.Problem(w, http.StatusNotFound, "no such lock")
 		return
 	}
 	err := h.locks.Release(r.Context(), id)
@@ -118,7 +119,7 @@ func (h *Handler) release(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &held):
 		h.log.WarnContext(r.Context(), "lock released, but some objects are still held by the store", "lock", id, "err", err)
 	case errors.Is(err, store.ErrNotFound):
-		problem(w, http.StatusNotFound, "no such lock")
+		reply.Problem(w, http.StatusNotFound, "no such lock")
 		return
 	case err != nil:
 		h.fail(w, r, err)
@@ -138,25 +139,5 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	h.log.ErrorContext(r.Context(), "register of locks", "err", err)
 	w.Header().Set("Retry-After", "5")
-	problem(w, http.StatusServiceUnavailable, "the register of locks cannot be reached now")
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that left needs no answer
-}
-
-// problem answers in the form of RFC 9457.
-func problem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{"about:blank", http.StatusText(status), status, detail})
+	reply.Problem(w, http.StatusServiceUnavailable, "the register of locks cannot be reached now")
 }
