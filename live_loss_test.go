@@ -25,6 +25,13 @@ type space struct{ name, device, inside, outside string }
 
 func newSpace(t *testing.T) *space {
 	t.Helper()
+	tool(t, "ip")
+	if os.Getuid() != 0 {
+		if os.Getenv("SKEIN_REQUIRE_TOOLS") == "1" {
+			t.Fatal("a network namespace needs root")
+		}
+		t.Skip("a network namespace needs root")
+	}
 	id := os.Getpid() % 50000
 	s := &space{
 		name: fmt.Sprintf("skt%d", id), device: fmt.Sprintf("skh%d", id),
@@ -72,13 +79,17 @@ func (s *space) run(t *testing.T, commands ...string) {
 	}
 }
 
-// behindSpace starts a node in a namespace, over simulated cameras in this one that stamp what they send.
-func behindSpace(t *testing.T, s *space) *node {
+// narrow lets no more than so many kbit/s out of the namespace; what is more queues for up to a second and a half.
+func (s *space) narrow(t *testing.T, kbps int) {
 	t.Helper()
-	cfg := sim.Config{Listen: s.outside + ":0", StampSending: true}
-	for i := range lossCameras {
-		cfg.Cameras = append(cfg.Cameras, sim.Camera{ID: fmt.Sprintf("cam%d", i), Video: sim.Video{Bitrate: 2_000_000}})
-	}
+	s.run(t, fmt.Sprintf("ip netns exec %s tc qdisc replace dev eth0 root tbf rate %dkbit burst 16kb latency 1500ms", s.name,
+		kbps))
+}
+
+// behindSpace starts a node in a namespace, over simulated cameras in this one that stamp what they send.
+func behindSpace(t *testing.T, s *space, cameras ...sim.Camera) *node {
+	t.Helper()
+	cfg := sim.Config{Listen: s.outside + ":0", StampSending: true, Cameras: cameras}
 	cams := startSim(t, cfg)
 	n := newNode(t, "all")
 	_, port, _ := strings.Cut(freePort(t), ":")
@@ -90,7 +101,11 @@ func behindSpace(t *testing.T, s *space) *node {
 	var ids []string
 	for _, c := range cfg.Cameras {
 		ids = append(ids, c.ID)
-		fmt.Fprintf(&b, "  - {id: %s, name: A, unit: yf, main: %q, transport: tcp}\n", c.ID, cams.URL(c.ID, media.Main))
+		fmt.Fprintf(&b, "  - {id: %s, name: A, unit: yf, main: %q, transport: tcp", c.ID, cams.URL(c.ID, media.Main))
+		if c.Sub != nil {
+			fmt.Fprintf(&b, ", sub: %q", cams.URL(c.ID, media.Sub))
+		}
+		b.WriteString("}\n")
 	}
 	if err := os.WriteFile(n.file, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
@@ -115,16 +130,13 @@ func behindSpace(t *testing.T, s *space) *node {
 // and viewers, and proves that every frame still arrives. Then one viewer stops reading its socket: the others must not
 // notice.
 func TestLiveSurvivesLoss(t *testing.T) {
-	tool(t, "ip")
 	tool(t, "nft")
-	if os.Getuid() != 0 {
-		if os.Getenv("SKEIN_REQUIRE_TOOLS") == "1" {
-			t.Fatal("a network namespace needs root")
-		}
-		t.Skip("a network namespace needs root")
-	}
 	s := newSpace(t)
-	n := behindSpace(t, s)
+	var cameras []sim.Camera
+	for i := range lossCameras {
+		cameras = append(cameras, sim.Camera{ID: fmt.Sprintf("cam%d", i), Video: sim.Video{Bitrate: 2_000_000}})
+	}
+	n := behindSpace(t, s, cameras...)
 	var vs []*repairing
 	for i := range lossViewers {
 		vs = append(vs, n.follow(t, fmt.Sprintf("cam%d", i%lossCameras), s.outside+":0", 4<<20))

@@ -69,7 +69,20 @@ func (n *node) follow(t testing.TB, camera, address string, receiveBuffer int) *
 }
 
 // join opens a camera's main stream on a socket of its own at the address.
-func (n *node) join(camera, address string, receiveBuffer int) (v *repairing, err error) {
+func (n *node) join(camera, address string, receiveBuffer int) (*repairing, error) {
+	v, err := newRepairing(address, receiveBuffer)
+	if err != nil {
+		return v, err
+	}
+	if err := v.negotiate(n, "/v1/whep/"+camera+"?profile=main"); err != nil {
+		v.close()
+		return v, err
+	}
+	return v, nil
+}
+
+// newRepairing returns a viewer with a socket of its own at the address that has not asked for anything yet.
+func newRepairing(address string, receiveBuffer int) (v *repairing, err error) {
 	v = &repairing{}
 	defer func() {
 		if err != nil {
@@ -96,14 +109,18 @@ func (n *node) join(camera, address string, receiveBuffer int) (v *repairing, er
 	if err := m.RegisterDefaultCodecs(); err != nil {
 		return v, err
 	}
+	feedback := &interceptor.Registry{}
+	if err := webrtc.ConfigureTWCCSender(m, feedback); err != nil {
+		return v, err
+	}
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s),
-		webrtc.WithInterceptorRegistry(&interceptor.Registry{})).NewPeerConnection(webrtc.Configuration{})
+		webrtc.WithInterceptorRegistry(feedback)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return v, err
 	}
 	v.viewer.pc = pc
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.read(track) })
-	return v, v.negotiate(n, "/v1/whep/"+camera+"?profile=main")
+	return v, nil
 }
 
 // close ends the viewer: its peer is told, unless the viewer vanished.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Limits of one batch. The kernel takes at most 64 segments and 65,507 bytes in one segmented send.
@@ -32,10 +33,11 @@ type outlet struct {
 	pool sync.Pool
 
 	errors atomic.Uint64 // sends the kernel refused
+	began  time.Time
 }
 
 func newOutlet(conn *net.UDPConn) *outlet {
-	o := &outlet{conn: conn}
+	o := &outlet{conn: conn, began: time.Now()}
 	local, _ := conn.LocalAddr().(*net.UDPAddr)
 	o.six = local != nil && local.IP.To4() == nil
 	o.gso.Store(segmentation(conn))
@@ -48,7 +50,12 @@ func (o *outlet) path(addr netip.AddrPort) *path {
 	return &path{addr: addr, sock: makeSockaddr(addr, o.six)}
 }
 
-func (o *outlet) get() *batch  { return o.pool.Get().(*batch) } //nolint:forcetypeassert // only batches are put
+func (o *outlet) get() *batch {
+	b := o.pool.Get().(*batch) //nolint:forcetypeassert // only batches are put
+	b.begin()
+	return b
+}
+
 func (o *outlet) put(b *batch) { o.pool.Put(b) }
 
 // batch collects packets and hands them to the kernel together: neighbouring packets of equal size to the same viewer
@@ -59,7 +66,11 @@ type batch struct {
 	buf  []byte
 	used int
 	runs []run
+	now  uint32 // when its packets leave, in microseconds; wraps
 }
+
+// begin notes the time at which the next packets leave.
+func (b *batch) begin() { b.now = uint32(time.Since(b.out.began).Microseconds()) }
 
 // run is a row of packets to one path in buf[from:to], all of segment bytes but perhaps the last.
 type run struct {

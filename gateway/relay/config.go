@@ -24,8 +24,8 @@ type Config struct {
 	ConnectTimeout time.Duration // from the answer to a finished DTLS handshake, default 10 s
 	SilentTimeout  time.Duration // without a sign of life from the viewer, default 15 s
 
-	// PlayoutDelay is the delay range asked of viewers by the playout-delay header extension. Zero asks for pictures at
-	// once, which suits local networks; lossy links freeze less with for example 60 ms to 200 ms.
+	// PlayoutDelay is the delay range asked of viewers by the playout-delay header extension. Zero lets the relay choose:
+	// pictures at once, and 60 to 200 ms for a viewer whose path loses packets, which then freezes less.
 	PlayoutDelay [2]time.Duration
 
 	CatchUpBytes int // a group of pictures larger than this is not sent to a joining viewer, default 4 MiB

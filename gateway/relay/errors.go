@@ -33,6 +33,7 @@ const (
 	CodeBadMessage      Code = "bad-message"      // data channel: not understood
 	CodeUnknownSlot     Code = "unknown-slot"     // data channel: no such slot
 	CodeWaiting         Code = "waiting-for-key"  // state only: no key frame yet
+	CodeLinkSlow        Code = "link-slow"        // state only: the way to the viewer does not bear more
 	CodeCameraSilent    Code = "camera-silent"    // state only: no unit lately
 	CodeBusy            Code = "busy"             // the camera is being published already
 	CodeTranscoded      Code = "transcoded"       // state only: sent small and in H.264, the browser lacks the codec

@@ -249,6 +249,7 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 	}
 	m := moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival}
 	first := l.append(pkts, u.Key, m)
+	b.begin()
 	for _, s := range *l.viewers.Load() {
 		s.deliver(b, l, pkts, first, u.Key, m)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
+	"github.com/pion/webrtc/v4"
 
 	"skein/edge/media"
 )
@@ -194,7 +195,8 @@ func hotSlots(tb testing.TB, n int) (*line, *batch, *net.UDPConn) {
 		addr := sink.LocalAddr().(*net.UDPAddr) //nolint:forcetypeassert // a UDP socket
 		s.path.Store(r.outlet.path(addr.AddrPort()))
 		sl := s.newSlot(true, videoRate)
-		sl.ssrc, sl.payload[media.H264], sl.delayID = uint32(i+1), 102|payloadKnown, 5
+		sl.ssrc, sl.payload[media.H264] = uint32(i+1), 102|payloadKnown
+		sl.extend([]webrtc.RTPHeaderExtensionParameter{{URI: playoutDelayURI, ID: 5}, {URI: transportWideURI, ID: 6}})
 		seal, err := k.sealer(sl.ssrc)
 		if err != nil {
 			tb.Fatal(err)

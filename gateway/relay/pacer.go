@@ -57,7 +57,7 @@ func (p *pacer) rest() {
 // share is this session's part of what all may send, in bytes per second.
 func (p *pacer) share() int {
 	r := p.session.relay
-	return min(p.rate, r.cfg.CatchUpTotal/max(int(r.catchingUp.Load()), 1))
+	return min(p.session.catchUpRate(p.rate), r.cfg.CatchUpTotal/max(int(r.catchingUp.Load()), 1))
 }
 
 // send spends what the rate allows and arms the timer if there is more.

@@ -24,9 +24,8 @@ import (
 )
 
 const (
-	playoutDelayURI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-	mimeVideo       = "video/"
-	mimeAudio       = "audio/"
+	mimeVideo = "video/"
+	mimeAudio = "audio/"
 )
 
 // transport is what all peer connections share while the relay runs.
@@ -150,11 +149,13 @@ func (q request) codecs(prefer media.Codec, sps []byte) (*webrtc.MediaEngine, er
 	if err := register(q.audio, webrtc.RTPCodecTypeAudio, mimeAudio, media.G711A, media.G711U, media.Opus); err != nil {
 		return nil, err
 	}
-	if len(q.video) > 0 && slices.Contains(q.video[0].extensions, playoutDelayURI) {
-		ext := webrtc.RTPHeaderExtensionCapability{URI: playoutDelayURI}
-		err := m.RegisterHeaderExtension(ext, webrtc.RTPCodecTypeVideo)
-		if err != nil {
-			return nil, fmt.Errorf("register playout-delay: %w", err)
+	for _, uri := range []string{playoutDelayURI, transportWideURI} {
+		if len(q.video) == 0 || !slices.Contains(q.video[0].extensions, uri) {
+			continue
+		}
+		ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
+		if err := m.RegisterHeaderExtension(ext, webrtc.RTPCodecTypeVideo); err != nil {
+			return nil, fmt.Errorf("register %s: %w", uri, err)
 		}
 	}
 	return m, nil
@@ -168,7 +169,7 @@ func rank(c, prefer media.Codec) int {
 }
 
 // feedbackKinds are the RTCP feedback messages we act on.
-var feedbackKinds = []string{"nack", "nack pli", "ccm fir", "goog-remb"} //nolint:gochecknoglobals // constant
+var feedbackKinds = []string{"nack", "nack pli", "ccm fir", "transport-cc"} //nolint:gochecknoglobals // constant
 
 func parameters(c codecOffer, mime string) webrtc.RTPCodecParameters {
 	p := webrtc.RTPCodecParameters{
@@ -215,15 +216,29 @@ func (t *track) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, err
 			}
 		}
 	}
-	for _, e := range c.HeaderExtensions() {
-		if e.URI == playoutDelayURI && t.slot.video && e.ID < 15 {
-			t.slot.delayID = uint8(e.ID)
-		}
-	}
+	t.slot.extend(c.HeaderExtensions())
 	if len(c.CodecParameters()) == 0 {
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
 	}
 	return c.CodecParameters()[0], nil
+}
+
+// extend takes the ids of the header extensions the viewer knows. Sound goes without.
+func (s *slot) extend(known []webrtc.RTPHeaderExtensionParameter) {
+	id := map[string]uint8{}
+	for _, e := range known {
+		if e.ID > 0 && e.ID < 15 && s.video {
+			id[e.URI] = uint8(e.ID)
+		}
+	}
+	s.ext = makeExtensions(id[playoutDelayURI], id[transportWideURI])
+	if s.ext.wideAt == 0 {
+		return
+	}
+	s.wide = make([]uint16, wideKept)
+	if s.session.band == nil {
+		s.session.band = &bandwidth{}
+	}
 }
 
 // Unbind does nothing: the session ends its slots.

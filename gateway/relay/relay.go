@@ -21,7 +21,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -40,7 +39,6 @@ type Relay struct {
 	tcp     net.Listener // nil without ICE-TCP
 	outlet  *outlet
 	feeds   *feeds
-	playout [3]byte // value of the playout-delay extension
 
 	catchingUp atomic.Int64 // sessions whose pacer is active
 	parts      Parts
@@ -86,7 +84,6 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 		replays: make(chan struct{}, maxReplays), transcodes: make(chan struct{}, cfg.Transcodes),
 		outlet: out, sessions: map[string]*session{}, perViewer: map[string]int{},
 	}
-	r.playout = playoutValue(r.cfg.PlayoutDelay)
 	r.feeds = &feeds{relay: r, byKey: map[feedKey]*feed{}}
 	if cfg.TCP != "" {
 		if r.tcp, err = net.Listen("tcp", cfg.TCP); err != nil {
@@ -99,12 +96,6 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 
 // Use gives the relay its optional parts. It must be called before Run.
 func (r *Relay) Use(p Parts) { r.parts = p }
-
-// playoutValue encodes minimum and maximum delay in 12 bits each, in units of 10 ms.
-func playoutValue(d [2]time.Duration) [3]byte {
-	low, high := d[0]/(10*time.Millisecond), d[1]/(10*time.Millisecond)
-	return [3]byte{byte(low >> 4), byte(low<<4) | byte(high>>8), byte(high)}
-}
 
 // Addr returns the UDP address bound.
 func (r *Relay) Addr() net.Addr { return r.conn.LocalAddr() }

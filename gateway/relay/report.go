@@ -121,7 +121,11 @@ func (s *session) handleRTCP(sl *slot, p rtcp.Packet, now time.Time) {
 				sl.received(r, now)
 			}
 		}
-	case *rtcp.ReceiverEstimatedMaximumBitrate:
-		s.estimate.Store(uint64(p.Bitrate))
+	case *rtcp.TransportLayerCC:
+		if p.MediaSSRC == sl.ssrc && s.band != nil {
+			if queue, ok := s.band.feedback(p, now); ok {
+				s.queued(queue, now)
+			}
+		}
 	}
 }

@@ -22,11 +22,12 @@ type budget struct {
 	refused int // since the last packet granted
 }
 
-func (g *budget) take(now time.Time) bool {
+// take spends one packet; rate is how many come in per second.
+func (g *budget) take(now time.Time, rate float64) bool {
 	if g.at.IsZero() {
 		g.tokens = resendBurst
 	} else {
-		g.tokens = min(g.tokens+now.Sub(g.at).Seconds()*resendRate, resendBurst)
+		g.tokens = min(g.tokens+now.Sub(g.at).Seconds()*rate, resendBurst)
 	}
 	g.at = now
 	if g.tokens < 1 {
@@ -67,7 +68,7 @@ func (s *slot) resend(b *batch, nacks []rtcp.NackPair, now time.Time) {
 func (s *slot) resendOne(b *batch, p *path, seq uint16, now time.Time) {
 	s.stats.nacked++
 	number := s.out - 1 - uint64(uint16(s.out-1)-seq)
-	if number >= s.out { // before the first
+	if number >= s.out || number < s.given || s.wide != nil && s.out-number > wideKept { // before the first, or long ago
 		s.stats.drops[dropNackTooOld]++
 		return
 	}
@@ -81,11 +82,16 @@ func (s *slot) resendOne(b *batch, p *path, seq uint16, now time.Time) {
 		if !ok || n == 0 || s.payload[pkt[0].codec] == 0 {
 			break
 		}
-		if !s.budget.take(now) {
+		if !s.budget.take(now, s.session.resendRate()) {
 			s.stats.drops[dropNackBudget]++
 			return
 		}
-		s.write(b, p, &pkt[0], number, g.stamp(pkt[0].ts))
+		var wide uint16
+		if s.wide != nil {
+			wide = s.wide[number%wideKept]
+			s.session.band.flight.forget(wide)
+		}
+		s.write(b, p, &pkt[0], number, g, wide)
 		s.stats.resent++
 		return
 	}

@@ -35,12 +35,18 @@ type session struct {
 	slots  []*slot       // pictures in order, then sound
 	feed   *feed         // WHEP only
 	push   *publishing   // WHIP only
+	band   *bandwidth    // nil if the viewer gives no transport-wide feedback
 	over   chan struct{} // closed after close
 
-	path     atomic.Pointer[path]
-	heard    atomic.Int64  // last RTCP, Unix nanoseconds
-	estimate atomic.Uint64 // bits per second the viewer says its link bears, 0 unknown
-	live     atomic.Bool   // connected
+	path   atomic.Pointer[path]
+	heard  atomic.Int64  // last RTCP, Unix nanoseconds
+	live   atomic.Bool   // connected
+	delay  atomic.Uint32 // playout delay asked for, see playoutValue
+	newest atomic.Pointer[reading]
+	late   atomic.Pointer[lateness]
+
+	governor      governor // owned by run, with the two below
+	rough, smooth int      // readings with and without loss in a row
 
 	up      chan struct{} // closed when the connection stands
 	upOnce  sync.Once
@@ -61,12 +67,14 @@ type session struct {
 
 func (r *Relay) newSession(v Viewer) *session {
 	id := crand.Text()
-	return &session{
+	s := &session{
 		relay: r, id: id, viewer: v, since: time.Now(), keys: &handshakeKeys{},
 		log: r.log.With("session", id[:8], "viewer", v.Name),
 		up:  make(chan struct{}), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		closing: make(chan struct{}), over: make(chan struct{}),
 	}
+	s.delay.Store(playoutValue(r.cfg.PlayoutDelay))
+	return s
 }
 
 // newSlot adds an outgoing SSRC to the session.
@@ -220,6 +228,7 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 	defer pacer.stop()
 	before := make([]slotStats, len(s.slots))
 	defer s.collect(before)
+	read := time.Now()
 	for {
 		select {
 		case <-s.wake:
@@ -229,8 +238,11 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 		case <-s.hurry:
 			s.sendReports(time.Now())
 		case <-tick.C:
-			s.sendReports(time.Now())
+			now := time.Now()
+			s.sendReports(now)
 			s.collect(before)
+			s.adapt(s.measure(now.Sub(read)), now) //nolint:contextcheck // as below
+			read = now
 			if s.wall != nil {
 				s.wall.tick() //nolint:contextcheck // tiles live under the wall's own context
 			} else if why := s.unservable(); why != "" {
@@ -300,7 +312,11 @@ func (s *session) close() {
 func (s *session) snapshot() SessionStats {
 	o := SessionStats{
 		ID: s.id, Viewer: s.viewer.Name, Wall: s.wall != nil, Since: s.since.UTC(), Connected: s.live.Load(),
-		Kbps: int(s.estimate.Load() / 1000),
+	}
+	if r := s.newest.Load(); r != nil {
+		o.Path = PathStats{
+			Kbps: r.kbps, Estimated: r.capacity, LossPercent: r.loss * 100, QueueMS: float64(r.queue.Microseconds()) / 1000,
+		}
 	}
 	if s.push != nil {
 		o.Publishes = s.push.key.camera

@@ -31,7 +31,7 @@ type slot struct {
 	video   bool
 	ssrc    uint32
 	payload [media.Opus + 1]uint8 // payload type by codec with payloadKnown set, 0 if not negotiated
-	delayID uint8                 // of the playout-delay extension, 0 if not negotiated
+	ext     extensions
 
 	mu       sync.Mutex // guards the fields below
 	seal     sealer     // nil until the connection is ready
@@ -43,6 +43,7 @@ type slot struct {
 	clock    clock
 	out      uint64 // extended sequence number to send next
 	stamp    int64  // highest timestamp sent
+	given    uint64 // packets before it are given up: they are not sent again
 	anySent  bool
 	refused  uint64 // value of failed last seen
 	blocked  Code   // why the line's codec cannot be sent, or ""
@@ -50,7 +51,10 @@ type slot struct {
 	asked    time.Time // when the line was asked for
 	refresh  time.Time // last answer to a key frame request
 	budget   budget
-	stats    slotStats
+	// wide holds the transport-wide numbers of the newest packets by sequence number, for a packet sent again is the same
+	// to the last bit; nil if they are not negotiated.
+	wide  []uint16
+	stats slotStats
 
 	failed atomic.Uint64 // packets an ICE-TCP path refused
 }
@@ -118,7 +122,8 @@ func (s *slot) restart(l *line) {
 		return // any audio packet is a beginning
 	}
 	o, ok := l.opening()
-	if large := ok && o.bytes > s.session.relay.cfg.CatchUpBytes; large || !ok {
+	large := ok && (o.bytes > s.session.relay.cfg.CatchUpBytes || s.session.catchUpTooSlow(o.bytes))
+	if large || !ok {
 		if large {
 			s.stats.drops[dropCatchUpTooLarge]++
 		}
@@ -137,7 +142,7 @@ func (s *slot) restart(l *line) {
 func (s *slot) open(l *line, o opening) {
 	s.current = (s.current + 1) % keptSegments
 	g := &s.segments[s.current]
-	*g = segment{line: l, from: o.first, out: s.out}
+	*g = segment{line: l, from: o.first, out: s.out, delay: s.session.delay.Load()}
 	g.squeeze(o, s.clock.at(o.newest.arrival), s.stamp, s.anySent, l.rate)
 	s.next = o.first
 }
@@ -159,6 +164,10 @@ func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool,
 			s.stats.drops[dropWaitKey]++
 			return
 		}
+		if l.video && s.session.tooLate() {
+			s.stats.drops[dropLinkSlow]++
+			return
+		}
 		s.open(l, opening{first: first, firstTS: m.ts, units: 1, newest: m, step: 1})
 		s.phase = phaseLive
 	case phaseLive:
@@ -170,7 +179,7 @@ func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool,
 			s.session.pace()
 			return
 		}
-		if s.ahead(m) {
+		if s.ahead(m) || s.segments[s.current].delay != s.session.delay.Load() {
 			s.open(l, opening{first: first, firstTS: m.ts, units: 1, newest: m, step: 1})
 		}
 	default:
@@ -262,7 +271,12 @@ func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
 func (s *slot) emit(b *batch, p *path, pkt *packet, index uint64) {
 	g := &s.segments[s.current]
 	number, stamp := g.number(index), g.stamp(pkt.ts)
-	n := s.write(b, p, pkt, number, stamp)
+	var wide uint16
+	if s.wide != nil {
+		wide = s.session.band.flight.add(b.now, s.room(pkt))
+		s.wide[number%wideKept] = wide
+	}
+	n := s.write(b, p, pkt, number, g, wide)
 	s.out = number + 1
 	if !s.anySent || stamp > s.stamp {
 		s.stamp = stamp
@@ -288,44 +302,42 @@ func (s *slot) first() {
 	s.session.report()
 }
 
+// room is the size of a packet on the wire, at most.
+func (s *slot) room(pkt *packet) int { return rtpHeader + s.ext.n + pkt.size() + s.seal.overhead() }
+
 // write puts one protected packet into b and returns its payload's size. The caller holds s.mu.
-func (s *slot) write(b *batch, p *path, pkt *packet, number uint64, stamp int64) int {
-	size := pkt.size()
-	buf := b.room(rtpHeader + delayExtension + size + s.seal.overhead())
-	n := s.header(buf, pkt, number, stamp)
+func (s *slot) write(b *batch, p *path, pkt *packet, number uint64, g *segment, wide uint16) int {
+	buf := b.room(s.room(pkt))
+	n := s.header(buf, pkt, number, g, wide)
 	header := n
 	n += copy(buf[n:], pkt.head[:pkt.headLen])
 	n += copy(buf[n:], pkt.body)
 	n = s.seal.seal(buf, header, n, number)
 	b.add(p, n, &s.failed)
-	return size
+	return pkt.size()
 }
 
 const (
-	rtpHeader      = 12
-	delayExtension = 8
+	rtpHeader = 12
+	// wideKept is how many packets can be sent again while transport-wide numbers are in use; a power of two.
+	wideKept = 1024
 )
 
-// header writes the RTP header (RFC 3550 section 5.1) with the playout-delay extension (RFC 8285 one-byte form) if the
-// viewer knows it, and returns its length.
-func (s *slot) header(buf []byte, pkt *packet, number uint64, stamp int64) int {
+// header writes the RTP header (RFC 3550 section 5.1) with the extensions the viewer knows, and returns its length.
+func (s *slot) header(buf []byte, pkt *packet, number uint64, g *segment, wide uint16) int {
 	buf[0] = 0x80
 	buf[1] = s.payload[pkt.codec] &^ payloadKnown
 	if pkt.marker {
 		buf[1] |= 0x80
 	}
 	binary.BigEndian.PutUint16(buf[2:], uint16(number))
-	binary.BigEndian.PutUint32(buf[4:], uint32(stamp))
+	binary.BigEndian.PutUint32(buf[4:], uint32(g.stamp(pkt.ts)))
 	binary.BigEndian.PutUint32(buf[8:], s.ssrc)
-	if s.delayID == 0 {
+	if s.ext.n == 0 {
 		return rtpHeader
 	}
 	buf[0] |= 0x10
-	delay := s.session.relay.playout
-	binary.BigEndian.PutUint32(buf[12:], 0xBEDE_0001)
-	buf[16] = s.delayID<<4 | 2
-	copy(buf[17:20], delay[:])
-	return rtpHeader + delayExtension
+	return rtpHeader + s.ext.put(buf[rtpHeader:], g.delay, wide)
 }
 
 // payloadKnown marks a negotiated payload type, for type 0 (PCMU) is a valid one.

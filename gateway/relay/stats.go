@@ -18,6 +18,7 @@ const (
 	dropCatchUpTooLarge                   // the group of pictures is too large to catch up
 	dropCodec                             // the viewer did not offer the codec
 	dropNoPath                            // no selected candidate pair
+	dropLinkSlow                          // the viewer's path was overloaded: skipped to the next key frame
 	dropNackBudget                        // retransmission refused: the viewer's budget is spent
 	dropNackTooOld                        // retransmission refused: no longer in the history
 	dropReasons
@@ -25,7 +26,8 @@ const (
 
 func (d dropReason) String() string {
 	return [...]string{
-		"wait_key", "overflow", "fell_behind", "catch_up_too_large", "codec", "no_path", "nack_budget", "nack_too_old",
+		"wait_key", "overflow", "fell_behind", "catch_up_too_large", "codec", "no_path", "link_slow",
+		"nack_budget", "nack_too_old",
 	}[d]
 }
 
@@ -50,6 +52,14 @@ type SlotStats struct {
 	Viewer *ViewerStats `json:"viewer,omitempty"`
 }
 
+// PathStats is how a viewer's path fared in the last second, as its transport-wide feedback tells.
+type PathStats struct {
+	Kbps        int     `json:"kbps"`                     // that arrived
+	Estimated   int     `json:"estimated_kbps,omitempty"` // what the path bears; 0: no limit shows
+	LossPercent float64 `json:"loss_percent"`             // before packets were sent again
+	QueueMS     float64 `json:"queue_ms"`                 // how long packets wait on the way
+}
+
 // SessionStats is a snapshot of one session.
 type SessionStats struct {
 	ID        string    `json:"id"`
@@ -58,7 +68,7 @@ type SessionStats struct {
 	Since     time.Time `json:"since"`
 	Connected bool      `json:"connected"`
 	Remote    string    `json:"remote,omitempty"`
-	Kbps      int       `json:"estimated_kbps,omitempty"` // what the viewer says its link bears
+	Path      PathStats `json:"path"`
 	// Publishes is the camera whose pictures the session sends us (WHIP); empty for viewers.
 	Publishes string      `json:"publishes,omitempty"`
 	Slots     []SlotStats `json:"slots"`
@@ -97,6 +107,8 @@ type metrics struct {
 	refreshes  prometheus.Counter
 	catchUps   prometheus.Counter
 	asked      prometheus.Counter
+	lowered    prometheus.Counter
+	raised     prometheus.Counter
 	viewers    viewerMetrics
 	drops      [dropReasons]prometheus.Counter
 }
@@ -120,6 +132,8 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 		refreshes: counter("key_requests_total", "Key frame requests answered from the history."),
 		catchUps:  counter("catch_ups_total", "Times a slot began with the current group of pictures."),
 		asked:     counter("publisher_key_requests_total", "Key frames asked of publishers."),
+		lowered:   counter("tiles_lowered_total", "Tiles turned from main to sub because a viewer's path was overloaded."),
+		raised:    counter("tiles_raised_total", "Tiles turned back to main."),
 		firstFrame: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "skein_relay_first_frame_seconds", Help: "From asking for a camera to sending its first picture.",
 			Buckets: []float64{.01, .025, .05, .1, .2, .3, .5, .75, 1, 2, 5},
@@ -134,7 +148,7 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.sessions, m.feeds, m.started, m.refused, m.firstFrame, m.packets, m.bytes, m.nacked,
-			m.resent, m.refreshes, m.catchUps, m.asked, drops,
+			m.resent, m.refreshes, m.catchUps, m.asked, m.lowered, m.raised, drops,
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "skein_relay_send_errors_total", Help: "Sends the kernel refused.",
 			}, func() float64 { return float64(sendErrors()) }))

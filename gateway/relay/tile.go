@@ -15,13 +15,6 @@ const (
 	mainFromHeight = 540
 )
 
-// When auto turns a tile down to sub and back.
-const (
-	lossyPercent  = 5
-	lossySeconds  = 2
-	steadySeconds = 30
-)
-
 // tile is what one slot of a wall is to show, and how it gets there. A change runs in a goroutine of its own until the
 // new stream has a picture; until then the old one stays.
 type tile struct {
@@ -37,9 +30,7 @@ type tile struct {
 	reason  Code  // why not what was asked for
 	told    stateMessage
 	before  slotStats
-	lossy   int // seconds of loss in a row
-	steady  int // seconds without
-	lowered bool
+	lowered bool  // the viewer's path does not bear main
 	tour    *tour // nil: none
 }
 
@@ -57,12 +48,7 @@ func (t *tile) show(c command) {
 }
 
 // wish makes c what the tile is to show. The caller holds t.mu.
-func (t *tile) wish(c command) {
-	if c.Camera != t.want.Camera {
-		t.lowered, t.lossy, t.steady = false, 0, 0
-	}
-	t.want, t.active = c, true
-}
+func (t *tile) wish(c command) { t.want, t.active = c, true }
 
 // rest ends the goroutine that brings a stream, if there is one. The caller holds t.mu.
 func (t *tile) rest() {
@@ -105,11 +91,15 @@ func profiles(want command, lowered bool) (first, second media.Profile) {
 	case media.Main, media.Sub:
 		return want.Profile, ""
 	}
-	// The receiver's bandwidth estimate is no ground for refusing main: it hardly exceeds what is being sent.
-	if !lowered && (want.Width > mainFromWidth || want.Height > mainFromHeight) {
+	if !lowered && want.worthMain() {
 		return media.Main, media.Sub
 	}
 	return media.Sub, media.Main
+}
+
+// worthMain tells whether an automatic tile is large enough for the main profile.
+func (c *command) worthMain() bool {
+	return c.Profile == auto && (c.Width > mainFromWidth || c.Height > mainFromHeight)
 }
 
 // Waits between attempts to bring a stream.
@@ -205,9 +195,6 @@ func (t *tile) put(f *feed, asked time.Time, why Code) {
 		t.wall.session.relay.feeds.release(old)
 	}
 	t.told = t.describe(f, time.Now())
-	if why != "" {
-		t.told.Reason = why
-	}
 	t.say(t.told)
 }
 
@@ -216,13 +203,24 @@ func (t *tile) describe(f *feed, now time.Time) stateMessage {
 	m := stateMessage{
 		Slot: t.slot.index, Camera: f.key.camera, Profile: f.key.profile, tourState: t.tour.state(),
 	}
-	age := now.Sub(time.Unix(0, f.last.Load()))
+	lag := t.wall.session.lag()
+	age := now.Sub(time.Unix(0, f.last.Load())) + lag
 	m.State, m.Reason = stateOf(age)
+	if m.Reason != "" && age-lag <= liveAge {
+		m.Reason = CodeLinkSlow
+	}
 	if f.key.variant == theReplay {
 		age = now.Sub(time.Unix(0, f.taken.Load()))
 		m.State, m.Reason, m.Replay, m.Behind = stateReplay, "", true, max(age.Milliseconds(), 0)
 	}
 	m.AgeMS = max(age.Milliseconds(), 0)
+	switch {
+	case m.Reason != "":
+	case t.reason != "":
+		m.Reason = t.reason
+	case t.lowered && t.want.worthMain():
+		m.Reason = CodeLinkSlow
+	}
 	return m
 }
 
@@ -271,7 +269,7 @@ func (t *tile) say(m stateMessage) {
 	t.wall.send(m)
 }
 
-// tick reports the tile's state and adapts it to the link.
+// tick reports the tile's state.
 func (t *tile) tick(now time.Time) {
 	if camera, ok := t.permitted(); !ok {
 		t.forbid(camera)
@@ -294,38 +292,13 @@ func (t *tile) tick(now time.Time) {
 			t.change()
 		}
 	}
-	if m.Reason == "" {
-		m.Reason = t.reason
-	}
 	if b := t.slot.blockedBy(); b != "" {
 		m.State, m.Reason = status.Offline, b
 	}
 	m.FPS, m.Kbps = int(stats.units-t.before.units), int((stats.bytes-t.before.bytes)*8/1000)
 	t.told = m
 	t.before = stats
-	t.adapt(stats)
 	t.say(t.told)
-}
-
-// adapt turns an automatic tile down to sub when its packets get lost, and up again when the link was steady for a
-// while. The caller holds t.mu.
-func (t *tile) adapt(stats slotStats) {
-	if t.want.Profile != auto || t.feed.key.variant == theReplay {
-		return
-	}
-	if int(stats.lost)*100/256 >= lossyPercent {
-		t.lossy, t.steady = t.lossy+1, 0
-	} else {
-		t.lossy, t.steady = 0, t.steady+1
-	}
-	switch {
-	case !t.lowered && t.lossy >= lossySeconds && t.feed.key.profile == media.Main:
-		t.lowered = true
-		t.change()
-	case t.lowered && t.steady >= steadySeconds:
-		t.lowered, t.steady = false, 0
-		t.change()
-	}
 }
 
 func (s *slot) totals() slotStats {

@@ -16,6 +16,7 @@ type segment struct {
 	land  int64
 	num   int64
 	den   int64
+	delay uint32 // playout delay asked for, see playoutValue
 }
 
 // index returns the shared index behind an extended sequence number of this segment.

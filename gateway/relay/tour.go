@@ -192,7 +192,9 @@ func (tr *tour) open(ctx context.Context, s *tourStop) error {
 	if !t.wall.session.viewer.allowed(s.cmd.Camera) {
 		return fail(CodeForbidden, "you may not see camera %q", s.cmd.Camera)
 	}
-	first, second := profiles(s.cmd, false)
+	t.mu.Lock()
+	first, second := profiles(s.cmd, t.lowered)
+	t.mu.Unlock()
 	limit := min(t.wall.session.relay.cfg.StartTimeout, tourLead)
 	f, why, err := t.climb(ctx, s.cmd.Camera, first, second, limit)
 	if err != nil {

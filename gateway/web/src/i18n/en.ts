@@ -92,6 +92,7 @@ export const en: Dictionary = {
     b_frames: "B-frames: the picture may stutter",
     waiting_for_key: "Waiting for a key frame",
     camera_silent: "The camera stopped sending",
+    link_slow: "The network to this screen does not bear more",
     camera_withdrawn: "The stream was withdrawn",
     internal: "Error inside the gateway",
     bad_message: "The gateway did not understand",

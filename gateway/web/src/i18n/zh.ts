@@ -91,6 +91,7 @@ export const zh = {
     b_frames: "码流含 B 帧，画面可能抖动",
     waiting_for_key: "等待关键帧",
     camera_silent: "设备停止送出画面",
+    link_slow: "到本机的网络带宽不足，画面已降级",
     camera_withdrawn: "码流已被撤下",
     internal: "网关内部错误",
     bad_message: "网关不理解请求",
