@@ -26,13 +26,19 @@ func (g *Gateway) snapshots() http.Handler {
 }
 
 // liveSessions is GET /v1/live/sessions: every viewer of a camera the caller is responsible for, and how well the
-// pictures arrive. What a viewer watches elsewhere is not told.
+// pictures arrive, then the streams being relayed. What a viewer watches elsewhere is not told.
 func (g *Gateway) liveSessions(w http.ResponseWriter, r *http.Request) {
 	p, _ := access.FromContext(r.Context())
 	out := struct {
 		Now      time.Time            `json:"now"`
 		Sessions []relay.SessionStats `json:"sessions"`
-	}{Now: time.Now().UTC(), Sessions: []relay.SessionStats{}}
+		Streams  []relay.StreamStats  `json:"streams"`
+	}{Now: time.Now().UTC(), Sessions: []relay.SessionStats{}, Streams: []relay.StreamStats{}}
+	for _, s := range g.relay.Streams() {
+		if g.api.May(p, access.Metrics, s.Camera) {
+			out.Streams = append(out.Streams, s)
+		}
+	}
 	for _, s := range g.relay.Sessions() {
 		var slots []relay.SlotStats
 		for _, sl := range s.Slots {

@@ -44,6 +44,12 @@ func (s *session) measure(over time.Duration) reading {
 	var r reading
 	if s.band != nil {
 		r = s.band.read(over)
+		if r.heard {
+			s.relay.metrics.queue.Observe(r.queue.Seconds())
+		}
+		if r.capacity > 0 {
+			s.relay.metrics.capacity.Observe(float64(r.capacity))
+		}
 	}
 	if !r.heard {
 		for _, sl := range s.slots {

@@ -29,6 +29,8 @@ type line struct {
 	// wantKey asks the source for a key frame, if it is one that can be asked; nil: it is not. It never waits.
 	wantKey func()
 
+	usage usage
+
 	join sync.Mutex // guards changes of viewers
 
 	mu       sync.RWMutex // guards the fields below; the feed writes them once per unit

@@ -85,6 +85,9 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 		outlet: out, sessions: map[string]*session{}, perViewer: map[string]int{},
 	}
 	r.feeds = &feeds{relay: r, byKey: map[feedKey]*feed{}}
+	if reg != nil {
+		reg.MustRegister(newStreamCollector(r))
+	}
 	if cfg.TCP != "" {
 		if r.tcp, err = net.Listen("tcp", cfg.TCP); err != nil {
 			_ = conn.Close()

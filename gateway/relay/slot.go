@@ -67,6 +67,8 @@ type slotStats struct {
 	refreshes      uint64
 	catchUps       uint64
 	first          time.Duration // from asking to the first picture sent
+	firsts         uint64        // first pictures
+	waited         time.Duration // for all of them
 	drops          [dropReasons]uint64
 	lost           uint8 // fraction of the last receiver report, in 1/256
 	rtt            time.Duration
@@ -297,6 +299,7 @@ func (s *slot) first() {
 	s.shownAt = time.Now()
 	if s.video && !s.asked.IsZero() {
 		s.stats.first = s.shownAt.Sub(s.asked)
+		s.stats.firsts, s.stats.waited = s.stats.firsts+1, s.stats.waited+s.stats.first
 		s.session.relay.metrics.firstFrame.Observe(s.stats.first.Seconds())
 	}
 	s.session.report()

@@ -109,6 +109,9 @@ type metrics struct {
 	asked      prometheus.Counter
 	lowered    prometheus.Counter
 	raised     prometheus.Counter
+	rtt        prometheus.Histogram
+	queue      prometheus.Histogram
+	capacity   prometheus.Histogram
 	viewers    viewerMetrics
 	drops      [dropReasons]prometheus.Counter
 }
@@ -139,6 +142,14 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 			Buckets: []float64{.01, .025, .05, .1, .2, .3, .5, .75, 1, 2, 5},
 		}),
 	}
+	path := func(name, help string, buckets ...float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "skein_viewer_path_" + name, Help: help, Buckets: buckets})
+	}
+	m.rtt = path("rtt_seconds", "Round trip to a viewer, one observation per slot and second.", .001, .003, .01, .03, .1, .3, 1)
+	m.queue = path("queue_seconds", "How long packets wait on the way, one observation per viewer and second.",
+		.001, .01, .03, .1, .3, .7, 2)
+	m.capacity = path("capacity_kbps", "What a viewer's path bears, one observation per second where a limit shows.",
+		500, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000)
 	m.viewers = newViewerMetrics(reg)
 	drops := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "skein_relay_drops_total", Help: "Units and retransmissions not sent, by reason.",
@@ -148,7 +159,7 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.sessions, m.feeds, m.started, m.refused, m.firstFrame, m.packets, m.bytes, m.nacked,
-			m.resent, m.refreshes, m.catchUps, m.asked, m.lowered, m.raised, drops,
+			m.resent, m.refreshes, m.catchUps, m.asked, m.lowered, m.raised, m.rtt, m.queue, m.capacity, drops,
 			prometheus.NewCounterFunc(prometheus.CounterOpts{
 				Name: "skein_relay_send_errors_total", Help: "Sends the kernel refused.",
 			}, func() float64 { return float64(sendErrors()) }))
@@ -160,14 +171,20 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 // second, so that the hot path touches no shared counter.
 func (m *metrics) collect(s *slot, before slotStats) slotStats {
 	s.mu.Lock()
-	now := s.stats
+	now, l := s.stats, s.line
 	s.mu.Unlock()
+	if l != nil {
+		l.usage.add(&before, &now)
+	}
 	m.packets.Add(float64(now.packets - before.packets))
 	m.bytes.Add(float64(now.bytes - before.bytes))
 	m.nacked.Add(float64(now.nacked - before.nacked))
 	m.resent.Add(float64(now.resent - before.resent))
 	m.refreshes.Add(float64(now.refreshes - before.refreshes))
 	m.catchUps.Add(float64(now.catchUps - before.catchUps))
+	if now.rtt > 0 {
+		m.rtt.Observe(now.rtt.Seconds())
+	}
 	for d := range now.drops {
 		m.drops[d].Add(float64(now.drops[d] - before.drops[d]))
 	}
