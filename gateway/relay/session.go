@@ -15,8 +15,11 @@ import (
 )
 
 const (
-	keepalive   = 2 * time.Second
-	reportEvery = time.Second
+	// keepalive is the pause between our ICE checks; viewers send their own. RFC 7675 section 5.1 has 5 s.
+	keepalive   = 5 * time.Second
+	reportEvery = time.Second // from slots that are new; all report every calmReports beats
+	newReports  = 3
+	calmReports = 5
 	paceEvery   = time.Millisecond
 	paceBurst   = 32 << 10 // bytes of catch-up at once
 )
@@ -228,7 +231,7 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 	defer pacer.stop()
 	before := make([]slotStats, len(s.slots))
 	defer s.collect(before)
-	read := time.Now()
+	read, beats := time.Now(), 0
 	for {
 		select {
 		case <-s.wake:
@@ -236,10 +239,13 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 		case <-pacer.due():
 			pacer.send()
 		case <-s.hurry:
+			beats = 0
 			s.sendReports(time.Now())
 		case <-tick.C:
 			now := time.Now()
-			s.sendReports(now)
+			if beats++; beats <= newReports || beats%calmReports == 0 {
+				s.sendReports(now)
+			}
 			s.collect(before)
 			s.adapt(s.measure(now.Sub(read)), now) //nolint:contextcheck // as below
 			read = now
