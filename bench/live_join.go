@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
 
 const (
 	warmJoins  = 96 // viewers that join one by one
+	joinSpread = 80 * time.Millisecond
 	burstJoins = 64 // viewers that join at once
 	burstTime  = 100 * time.Millisecond
 	bursts     = 3
@@ -32,7 +34,7 @@ func benchJoins(ctx context.Context, o options, t *table) (err error) {
 	if err := pause(ctx, 5*time.Second, r.skein); err != nil {
 		return err
 	}
-	all, err := joinOneByOne(ctx, o, r, warmJoins)
+	all, err := joinOneByOne(ctx, o, warmJoins, joinSpread)
 	if err != nil {
 		return err
 	}
@@ -43,8 +45,9 @@ func benchJoins(ctx context.Context, o options, t *table) (err error) {
 	return burst(ctx, o, r, t)
 }
 
-// joinOneByOne lets n viewers join, each for itself, at any moment of a group of pictures.
-func joinOneByOne(ctx context.Context, o options, r *liveRig, n int) ([]steps, error) {
+// joinOneByOne lets n viewers of o.whep join, each for itself, at any moment of a group of pictures if spread is as
+// long as one: a server that lets them wait for a key frame would else have all join just after one.
+func joinOneByOne(ctx context.Context, o options, n int, spread time.Duration) ([]steps, error) {
 	api, err := realAPI("lo")
 	if err != nil {
 		return nil, err
@@ -52,12 +55,12 @@ func joinOneByOne(ctx context.Context, o options, r *liveRig, n int) ([]steps, e
 	client := newClient()
 	var all []steps
 	for i := range n {
-		v, err := watch(ctx, api, client, r.whep(o, i), o.token)
+		v, err := watch(ctx, api, client, o.whepOf(i), o.token)
 		if err != nil {
 			return nil, err
 		}
 		s, err := gather(ctx, []*viewer{v}, 10*time.Second)
-		if err := errors.Join(err, v.pc.Close(), pause(ctx, 137*time.Millisecond, r.skein)); err != nil {
+		if err := errors.Join(err, v.pc.Close(), pause(ctx, 100*time.Millisecond+rand.N(spread))); err != nil {
 			return nil, err
 		}
 		all = append(all, s...)
@@ -191,7 +194,7 @@ func benchCold(ctx context.Context, o options, t *table) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	o.token = benchToken
+	o.whep, o.token = "http://"+r.http+"/v1/whep/%s?profile=main", benchToken
 	var all []steps
 	for i := range coldRounds {
 		wait := 5 * time.Second
@@ -201,7 +204,7 @@ func benchCold(ctx context.Context, o options, t *table) (err error) {
 		if err := pause(ctx, wait, r.skein); err != nil {
 			return err
 		}
-		s, err := joinOneByOne(ctx, o, r, o.cameras)
+		s, err := joinOneByOne(ctx, o, o.cameras, joinSpread)
 		if err != nil {
 			return err
 		}

@@ -24,10 +24,14 @@ type options struct {
 	cameras  int
 	bitrate  int
 	viewers  string
-	whep     string
-	pid      int
-	token    string
+	peers    []peer
+	sim      string // address of cameras that run already; "": each measurement starts its own
 	out      string
+
+	// what a measurement of viewers is about
+	whep  string // URL with %s for the camera
+	pid   int    // of the server, for its CPU and memory
+	token string
 }
 
 func main() {
@@ -39,9 +43,9 @@ func main() {
 	flag.IntVar(&o.cameras, "cameras", 16, "simulated cameras")
 	flag.IntVar(&o.bitrate, "bitrate", 4_000_000, "bits per second of each camera")
 	flag.StringVar(&o.viewers, "viewers", "16,64,128,256", "WHEP viewers, comma-separated")
-	flag.StringVar(&o.whep, "whep", "", "measure a peer instead: its WHEP URL, %s for the camera (cam0, cam1, ...)")
-	flag.IntVar(&o.pid, "pid", 0, "process of the peer, for its CPU and memory")
-	flag.StringVar(&o.token, "token", "", "bearer token for the peer")
+	flag.Func("peer", "measure a peer beside Skein, may be repeated: NAME=PID=URL, its WHEP URL with %s for the camera "+
+		"(cam0, cam1, ...); needs -sim", o.addPeer)
+	flag.StringVar(&o.sim, "sim", "", "address of simulated cameras that Skein and peers pull (skein sim --stamp)")
 	flag.StringVar(&o.out, "out", "", "also append the table to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -55,11 +59,8 @@ func main() {
 func run(ctx context.Context, o options) error {
 	t := newTable()
 	wanted := strings.Split(o.only, ",")
-	if o.whep != "" {
-		if err := viewersOfPeer(ctx, o, t); err != nil {
-			return err
-		}
-		return t.print(o.out)
+	if len(o.peers) > 0 {
+		wanted = []string{"peers"}
 	}
 	for _, step := range []struct {
 		name string
@@ -67,7 +68,7 @@ func run(ctx context.Context, o options) error {
 	}{
 		{"ingest", benchIngest}, {"viewers", benchViewers}, {"joins", benchJoins}, {"cold", benchCold},
 		{"loss", benchLoss}, {"wall", benchWall}, {"clips", benchClips}, {"demo", benchDemo},
-		{"record", benchRecord}, {"index", benchIndex}, {"export", benchExport},
+		{"record", benchRecord}, {"index", benchIndex}, {"export", benchExport}, {"peers", benchPeers},
 	} {
 		if !slices.Contains(wanted, step.name) {
 			continue

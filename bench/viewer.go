@@ -26,12 +26,13 @@ type viewer struct {
 	token  string
 	offer  string
 
-	mu    sync.Mutex // guards the fields below
-	steps steps
-	came  chan struct{} // closed with the first whole key frame
-	seen  tally
-	last  uint64 // frame number
-	paces bool   // count is on
+	mu       sync.Mutex // guards the fields below
+	steps    steps
+	came     chan struct{} // closed with the first whole key frame
+	seen     tally
+	last     uint64 // frame number
+	unmarked uint64 // pictures without one since
+	paces    bool   // count is on
 }
 
 // steps are the moments of a viewer's beginning; zero until they come.
@@ -197,17 +198,20 @@ func (v *viewer) picture(p order.Picture, now time.Time) {
 		v.steps.picture = now
 		close(v.came)
 	}
-	if !p.Marked {
+	if v.paces {
+		v.seen.frames++
+	}
+	if !p.Marked { // some servers leave the mark's NAL unit out except in key frames
+		v.unmarked++
 		return
 	}
 	if v.paces {
-		v.seen.frames++
-		if v.last != 0 && p.Mark.Frame > v.last+1 {
-			v.seen.missing += p.Mark.Frame - v.last - 1
+		if due := v.last + v.unmarked + 1; v.last != 0 && p.Mark.Frame > due {
+			v.seen.missing += p.Mark.Frame - due
 		}
 		v.seen.delays = append(v.seen.delays, now.Sub(p.Mark.Wall))
 	}
-	v.last = p.Mark.Frame
+	v.last, v.unmarked = p.Mark.Frame, 0
 }
 
 // count begins or ends a measurement and returns what was counted before.
@@ -254,8 +258,12 @@ func newAPI(tune func(*webrtc.SettingEngine)) (*webrtc.API, error) {
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	s.SetSRTPReplayProtectionWindow(1024) // as browsers; pion's 64 refuses most packets sent again
 	tune(&s)
+	feedback := &interceptor.Registry{}
+	if err := webrtc.ConfigureTWCCSender(m, feedback); err != nil { // as browsers
+		return nil, err
+	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s),
-		webrtc.WithInterceptorRegistry(&interceptor.Registry{})), nil
+		webrtc.WithInterceptorRegistry(feedback)), nil
 }
 
 // realAPI is the API of real viewers on one network interface, with sockets large enough for key frames.

@@ -27,11 +27,11 @@ func benchViewers(ctx context.Context, o options, t *table) (err error) {
 		return err
 	}
 	o.whep, o.pid, o.token = "http://"+r.http+"/v1/whep/%s?profile=main", r.skein.pid(), benchToken
-	return viewersOfPeer(ctx, o, t)
+	return crowds(ctx, o, t)
 }
 
-// viewersOfPeer measures crowds of whatever serves o.whep, one after the other in one process.
-func viewersOfPeer(ctx context.Context, o options, t *table) error {
+// crowds measures crowds of whatever serves o.whep, one after the other in one process.
+func crowds(ctx context.Context, o options, t *table) error {
 	all := map[int]crowdResult{}
 	var sizes []int
 	for s := range strings.SplitSeq(o.viewers, ",") {
@@ -118,7 +118,7 @@ func newCrowd(ctx context.Context, o options, n, real int) (c *crowd, err error)
 	}
 	client := newClient()
 	for i := range n {
-		url := fmt.Sprintf(o.whep, fmt.Sprintf("cam%d", i%o.cameras))
+		url := o.whepOf(i)
 		if i >= real {
 			if err := c.sinks.add(ctx, client, url, o.token); err != nil {
 				return c, err

@@ -2,8 +2,8 @@ package relay
 
 import "sync/atomic"
 
-// flightSize is how many packets of a session are remembered until the viewer reports on them: a power of two, more than
-// two seconds of a wall's traffic.
+// flightSize is how many packets of a session are remembered until the viewer reports on them: a power of two, more
+// than two seconds of a wall's traffic.
 const flightSize = 2048
 
 // flight remembers when the newest packets of a session left, by their transport-wide sequence number

@@ -143,9 +143,12 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 		}),
 	}
 	path := func(name, help string, buckets ...float64) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "skein_viewer_path_" + name, Help: help, Buckets: buckets})
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "skein_viewer_path_" + name, Help: help, Buckets: buckets,
+		})
 	}
-	m.rtt = path("rtt_seconds", "Round trip to a viewer, one observation per slot and second.", .001, .003, .01, .03, .1, .3, 1)
+	m.rtt = path("rtt_seconds", "Round trip to a viewer, one observation per slot and second.",
+		.001, .003, .01, .03, .1, .3, 1)
 	m.queue = path("queue_seconds", "How long packets wait on the way, one observation per viewer and second.",
 		.001, .01, .03, .1, .3, .7, 2)
 	m.capacity = path("capacity_kbps", "What a viewer's path bears, one observation per second where a limit shows.",
