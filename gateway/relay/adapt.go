@@ -11,6 +11,8 @@ import (
 const (
 	// fill is the part of what arrives on an overloaded path that is sent from then on.
 	fill = 0.8
+	// shedShown is how long a tile says that pictures were dropped.
+	shedShown = 5 * time.Second
 	// mostCatchUp is how long a group of pictures may take to a viewer whose path is known to be slow.
 	mostCatchUp = time.Second
 	// mayTake and mayRepeat are the parts of a path's capacity that catch-up and resends may use.
@@ -173,9 +175,16 @@ func (s *slot) shed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.video && s.phase == phaseLive {
-		s.given = s.out
+		s.given, s.shedAt = s.out, time.Now()
 		s.skip(dropLinkSlow)
 	}
+}
+
+// shedding tells whether pictures were dropped lately because the path is overloaded.
+func (s *slot) shedding(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.shedAt.IsZero() && now.Sub(s.shedAt) < shedShown
 }
 
 // lower turns automatic tiles from main to sub, the smallest first, until what is sent fits what arrives. It returns

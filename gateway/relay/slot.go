@@ -41,9 +41,10 @@ type slot struct {
 	segments [keptSegments]segment
 	current  int // newest of segments
 	clock    clock
-	out      uint64 // extended sequence number to send next
-	stamp    int64  // highest timestamp sent
-	given    uint64 // packets before it are given up: they are not sent again
+	out      uint64    // extended sequence number to send next
+	stamp    int64     // highest timestamp sent
+	shedAt   time.Time // when pictures were dropped for the path's sake last
+	given    uint64    // packets before it are given up: they are not sent again
 	anySent  bool
 	refused  uint64 // value of failed last seen
 	blocked  Code   // why the line's codec cannot be sent, or ""

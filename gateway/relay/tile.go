@@ -218,7 +218,7 @@ func (t *tile) describe(f *feed, now time.Time) stateMessage {
 	case m.Reason != "":
 	case t.reason != "":
 		m.Reason = t.reason
-	case t.lowered && t.want.worthMain():
+	case t.lowered && t.want.worthMain(), t.slot.shedding(now):
 		m.Reason = CodeLinkSlow
 	}
 	return m
