@@ -1,5 +1,6 @@
-// Package transcode makes H.264 of a live stream that a viewer's browser cannot decode, by the ffmpeg program, if
-// that is installed: one process per stream, small pictures, no added delay beyond a picture or two.
+// Package transcode makes of a live stream what a viewer's browser can decode, by the ffmpeg program, if that is
+// installed: H.264 of H.265 pictures, small, and Opus of AAC sound. One process does one of them for one stream, with no
+// added delay beyond a picture or two, or two packets of sound.
 package transcode
 
 import (
@@ -27,8 +28,9 @@ var errEnded = errors.New("ffmpeg ended")
 
 // FFmpeg transcodes with the ffmpeg program.
 type FFmpeg struct {
-	path string
-	log  *slog.Logger
+	path  string
+	log   *slog.Logger
+	pause time.Duration // failurePause
 }
 
 // Find returns the program, or nil if it is not installed. logger may be nil.
@@ -40,37 +42,30 @@ func Find(logger *slog.Logger) *FFmpeg {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &FFmpeg{path: path, log: logger}
+	return &FFmpeg{path: path, log: logger, pause: failurePause}
 }
 
 // H264 returns a stream of in's pictures as H.264, 640x360 at most, with in's capture times. It ends with in, with the
 // program, or by stop, which waits until nothing of it is left.
 func (f *FFmpeg) H264(ctx context.Context, in *stream.Stream) (out *stream.Stream, stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, f.path, arguments()...) //nolint:gosec // found by LookPath, constant arguments
-	cmd.WaitDelay = time.Second
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err = errors.Join(err1, err2); err == nil {
-		err = cmd.Start()
-	}
+	p, err := f.start(ctx, pictureArguments())
 	if err != nil {
 		cancel()
-		return nil, nil, fmt.Errorf("start ffmpeg: %w", err)
+		return nil, nil, err
 	}
 	j := &job{out: stream.New(stream.Options{}), taken: map[int]*media.AccessUnit{}}
 	var run sync.WaitGroup
 	run.Go(func() {
-		defer stdin.Close()
-		if err := j.feed(ctx, in, stdin); err != nil && ctx.Err() == nil {
+		defer p.in.Close()
+		if err := j.feed(ctx, in, p.in); err != nil && ctx.Err() == nil {
 			f.log.Debug("transcoding is no longer fed", "error", err)
 		}
 	})
 	run.Go(func() {
-		err := j.read(bufio.NewReaderSize(stdout, 64<<10))
+		err := j.read(bufio.NewReaderSize(p.out, 64<<10))
 		cancel()
-		werr := cmd.Wait()
-		j.out.Close(fmt.Errorf("%w: %w", errEnded, errors.Join(err, werr)))
+		j.out.Close(fmt.Errorf("%w: %w", errEnded, errors.Join(err, p.wait())))
 	})
 	return j.out, func() {
 		cancel()
@@ -78,7 +73,7 @@ func (f *FFmpeg) H264(ctx context.Context, in *stream.Stream) (out *stream.Strea
 	}, nil
 }
 
-func arguments() []string {
+func pictureArguments() []string {
 	size := fmt.Sprintf("scale=%d:%d:force_original_aspect_ratio=decrease:force_divisible_by=2", width, height)
 	return []string{
 		"-hide_banner", "-loglevel", "error", "-nostdin",

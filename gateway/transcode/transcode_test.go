@@ -2,7 +2,6 @@ package transcode
 
 import (
 	"bytes"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -19,13 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // Pictures of an H.265 camera come out as H.264 of 640x360, each once, with the time it was taken, soon.
 func TestH264(t *testing.T) {
 	t.Parallel()
-	ff := Find(nil)
-	if ff == nil {
-		if os.Getenv("SKEIN_REQUIRE_TOOLS") == "1" {
-			t.Fatal("ffmpeg is missing")
-		}
-		t.Skip("ffmpeg is missing")
-	}
+	ff := installed(t)
 	src, err := sim.NewSource(sim.Camera{ID: "gate", Video: sim.Video{Codec: media.H265, Width: 1280, Height: 720, GOP: 25}},
 		media.Main, time.Now())
 	if err != nil {
