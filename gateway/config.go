@@ -25,6 +25,9 @@ type WebRTC struct {
 	// Transcodes is how many H.265 streams are turned into H.264 at the same time for browsers that lack the codec, with
 	// ffmpeg, if that is installed. Default 2; 0: none.
 	Transcodes *int `yaml:"transcodes,omitempty"`
+	// SoundTranscodes is how many cameras' sounds are turned into Opus at the same time because WebRTC carries no AAC,
+	// with ffmpeg, if that is installed; each costs about a fiftieth of a core. Default 16; 0: none.
+	SoundTranscodes *int `yaml:"sound_transcodes,omitempty"`
 	// PlayoutMin and PlayoutMax are the delay asked of viewers. Unset: none, and 60 to 200 ms of those whose link loses
 	// packets.
 	PlayoutMin time.Duration `yaml:"playout_min,omitempty"`
@@ -42,18 +45,23 @@ func (c WebRTC) WithDefaults() WebRTC {
 func (c WebRTC) relay() relay.Config {
 	return relay.Config{
 		UDP: c.UDP, TCP: c.TCP, PublicIPs: c.PublicIPs, MaxSessions: c.MaxSessions,
-		PlayoutDelay: [2]time.Duration{c.PlayoutMin, c.PlayoutMax}, Transcodes: c.transcodes(),
+		PlayoutDelay: [2]time.Duration{c.PlayoutMin, c.PlayoutMax},
+		Transcodes:   orDefault(c.Transcodes, defaultTranscodes), SoundTranscodes: orDefault(c.SoundTranscodes, defaultSounds),
 	}
 }
 
-func (c WebRTC) transcodes() int {
-	if c.Transcodes == nil {
-		return defaultTranscodes
-	}
-	return *c.Transcodes
-}
+// Defaults of what 0 switches off.
+const (
+	defaultTranscodes = 2
+	defaultSounds     = 16
+)
 
-const defaultTranscodes = 2
+func orDefault(v *int, def int) int {
+	if v == nil {
+		return def
+	}
+	return *v
+}
 
 // Validate reports every mistake in a configuration with defaults.
 func (c WebRTC) Validate() error { return c.relay().Validate() }

@@ -70,7 +70,8 @@ func (s *session) answer(ctx context.Context, t *transport, q request, o Offer) 
 		}
 	}
 	if sound.Codec != 0 {
-		if err := s.addTrack(s.newSlot(false, audioRate(sound.Codec)), "audio", o.Camera); err != nil {
+		s.ear = &ear{relay: s.relay, slot: s.newSlot(false, audioRate(sound.Codec))}
+		if err := s.addTrack(s.ear.slot, "audio", o.Camera); err != nil {
 			return Session{}, err
 		}
 	}
@@ -82,11 +83,9 @@ func (s *session) answer(ctx context.Context, t *transport, q request, o Offer) 
 	for _, sl := range s.slots {
 		if sl.video {
 			sl.show(s.feed.video, asked)
-		} else if l := s.feed.audio.Load(); l != nil {
-			sl.show(l, asked)
 		}
 	}
-	out := Session{ID: s.id, SDP: text, ETag: s.etag}
+	out := Session{ID: s.id, SDP: text, ETag: s.etag, Sound: s.hear(q)}
 	if transcoded {
 		out.Warning = CodeTranscoded
 	}
@@ -108,7 +107,21 @@ func (s *session) source(ctx context.Context, q request, k feedKey) (video, soun
 	if err != nil {
 		return video, sound, err
 	}
-	return q.match(desc)
+	return q.match(desc, s.relay.mayTranscodeSound())
+}
+
+// hear begins with the sound, if the viewer wants any, and tells what is not as it comes. It never waits.
+func (s *session) hear(q request) Code {
+	switch {
+	case s.ear != nil:
+		return s.ear.turn(s.feed, time.Now())
+	case len(q.audio) == 0 || s.feed.sound() == 0:
+		return ""
+	case s.feed.sound() == media.AAC && !s.relay.mayTranscodeSound():
+		return CodeSoundUnsupported
+	default:
+		return CodeSoundNotOffered
+	}
 }
 
 // offers tells whether the viewer can take pictures in a codec.
@@ -120,12 +133,17 @@ func (q *request) offers(c media.Codec) bool {
 	return ok
 }
 
-// match finds what of the description the offer can take. A zero Track means none. It is an error if the picture cannot
+// match finds what of the description the offer can take, as Opus if the sound can be made that and cannot be sent as it
+// comes. A zero Track means none. It is an error if the picture cannot
 // be sent although one is asked for: the reason is what lets a console fall back to another profile.
-func (q *request) match(d *media.Description) (video, sound media.Track, err error) {
+func (q *request) match(d *media.Description, asOpus bool) (video, sound media.Track, err error) {
 	if i := d.Audio(); i >= 0 && len(q.audio) > 0 {
-		if _, ok := q.audio[0].pick(d.Tracks[i].Codec, nil); ok && audioRate(d.Tracks[i].Codec) > 0 {
-			sound = d.Tracks[i]
+		t := d.Tracks[i]
+		if t.Codec == media.AAC && asOpus {
+			t = media.Track{Codec: media.Opus}
+		}
+		if _, ok := q.audio[0].pick(t.Codec, nil); ok && audioRate(t.Codec) > 0 {
+			sound = t
 		}
 	}
 	i := d.Video()

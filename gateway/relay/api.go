@@ -49,6 +49,9 @@ type Session struct {
 	ETag string // of the ICE session, without quotes
 	// Warning says why the picture may not play well although it is sent, such as CodeBFrames; usually empty.
 	Warning Code
+	// Sound says why the sound of a WHEP session is not as the camera sends it, or is missing although there is some and it
+	// was asked for; usually empty.
+	Sound Code
 }
 
 // Fragment is a trickle ICE fragment (RFC 8840), from the client or back to it.
@@ -85,10 +88,13 @@ type Parts struct {
 	Transcoder Transcoder // for codecs that a browser has not; see Config.Transcodes
 }
 
-// Transcoder makes H.264 of a stream in H.265.
+// Transcoder makes of a stream what a browser can decode.
 type Transcoder interface {
 	// H264 returns in's pictures in H.264, small. The result ends with in or ctx; stop ends it and waits for that.
 	H264(ctx context.Context, in *stream.Stream) (out *stream.Stream, stop func(), err error)
+	// Opus returns in's AAC sound as Opus, with its times. The result ends with in or ctx, or when it cannot go on; stop
+	// ends it and waits for that.
+	Opus(ctx context.Context, in *stream.Stream) (out *stream.Stream, stop func())
 }
 
 // Archive reads recorded footage back.

@@ -34,8 +34,9 @@ import (
 // delayed state for a camera on, the pictures of the slot are that camera's. While a slot tours, its states also hold
 // "index" and "total" (where in the list the camera is) and "paused"; a state with "skipped":true is about a camera
 // that was passed by because of its state and reason, and the slot goes on showing what it shows. While a slot shows
-// recorded pictures its state is "replay", "replay" is true, and age_ms and behind_ms tell how old they are. Figures
-// of "stats" are totals since the connection began, but for jitter_ms.
+// recorded pictures its state is "replay", "replay" is true, and age_ms and behind_ms tell how old they are. The states
+// of the slot that is listened to have "sound" if that is not as it comes, or cannot be heard: one of the codes that
+// begin with sound-. Figures of "stats" are totals since the connection began, but for jitter_ms.
 
 // Bounds of a message.
 const (
@@ -79,6 +80,7 @@ type stateMessage struct {
 	Skipped bool          `json:"skipped,omitempty"`
 	Replay  bool          `json:"replay,omitempty"`
 	Behind  int64         `json:"behind_ms,omitempty"`
+	Sound   Code          `json:"sound,omitempty"`
 	*tourState
 }
 

@@ -32,7 +32,8 @@ type Config struct {
 	CatchUpRate  int // bytes per second and connection of catch-up, default 16 MiB
 	CatchUpTotal int // bytes per second of catch-up of all connections together, default 96 MiB
 
-	Transcodes int // streams transcoded at the same time for browsers that lack the codec; 0: none
+	Transcodes      int // streams transcoded at the same time for browsers that lack the codec; 0: none
+	SoundTranscodes int // sounds made Opus at the same time because WebRTC cannot carry them; 0: none
 
 	PayloadSize int // bytes of RTP payload at most, default 1200
 }
@@ -82,6 +83,9 @@ func (c Config) Validate() error {
 	if c.Transcodes < 0 || c.Transcodes > maxTranscodes {
 		return fmt.Errorf("webrtc.transcodes %d: must be 0 to %d", c.Transcodes, maxTranscodes)
 	}
+	if c.SoundTranscodes < 0 || c.SoundTranscodes > maxSoundTranscodes {
+		return fmt.Errorf("webrtc.sound_transcodes %d: must be 0 to %d", c.SoundTranscodes, maxSoundTranscodes)
+	}
 	c = c.withDefaults()
 	if c.PayloadSize < 200 || c.PayloadSize > maxPayload {
 		return fmt.Errorf("webrtc.payload_size %d: must be 200 to %d", c.PayloadSize, maxPayload)
@@ -94,7 +98,8 @@ func (c Config) Validate() error {
 }
 
 const (
-	maxPayload      = 1400
-	maxTranscodes   = 64
-	maxPlayoutDelay = 4095 * 10 * time.Millisecond // 12 bits in units of 10 ms
+	maxPayload         = 1400
+	maxTranscodes      = 64
+	maxSoundTranscodes = 256
+	maxPlayoutDelay    = 4095 * 10 * time.Millisecond // 12 bits in units of 10 ms
 )

@@ -29,6 +29,7 @@ const (
 	asItComes variant = ""       // the live stream
 	theReplay variant = "replay" // recorded footage, of one tile alone
 	asH264    variant = "h264"   // the live stream, transcoded
+	asOpus    variant = "opus"   // the live stream's sound alone, transcoded; behind theReplay: that of a replay
 )
 
 // feed relays one stream: it opens it, reads it once, packetises each unit once and gives it to all slots of its lines.
@@ -50,7 +51,10 @@ type feed struct {
 
 	err error // why it ended; valid after opened or ended is closed
 
-	users int // guarded by feeds.mu
+	users     int  // guarded by feeds.mu
+	uncounted bool // gave its place among the transcoded sounds back; guarded by feeds.mu
+
+	source atomic.Pointer[stream.Stream] // what it reads, nil until opened
 
 	// owned by the feed's goroutine
 	pack  packetizer
@@ -89,11 +93,12 @@ const videoFloor = 25
 
 // feeds are the relay's feeds by name. A feed lives while it has users.
 type feeds struct {
-	relay *Relay
-	mu    sync.Mutex // guards the fields below
-	byKey map[feedKey]*feed
-	run   sync.WaitGroup
-	ctx   context.Context //nolint:containedctx // the relay's life, set by Run
+	relay  *Relay
+	mu     sync.Mutex // guards the fields below
+	byKey  map[feedKey]*feed
+	sounds int // transcoded
+	run    sync.WaitGroup
+	ctx    context.Context //nolint:containedctx // the relay's life, set by Run
 }
 
 // begin lets feeds run until ctx ends.
@@ -114,12 +119,19 @@ func (fs *feeds) acquire(k feedKey) (*feed, error) {
 		f.users++
 		return f, nil
 	}
-	f := fs.start(k, func(ctx context.Context) (*stream.Stream, func(), error) {
-		if k.variant == asH264 {
+	f, err := fs.start(k, func(ctx context.Context) (*stream.Stream, func(), error) {
+		switch k.variant {
+		case asH264:
 			return fs.relay.openTranscode(ctx, k)
+		case asOpus:
+			return fs.relay.openSound(ctx, k)
+		default:
+			return fs.relay.streams.Open(ctx, k.camera, k.profile)
 		}
-		return fs.relay.streams.Open(ctx, k.camera, k.profile)
 	})
+	if err != nil {
+		return nil, err
+	}
 	f.video.wantKey = func() { fs.relay.askKey(k) }
 	fs.byKey[k] = f
 	return f, nil
@@ -132,16 +144,22 @@ func (fs *feeds) private(k feedKey, open opener) (*feed, error) {
 	if fs.ctx == nil || fs.ctx.Err() != nil {
 		return nil, fail(CodeStopped, "the gateway is not serving viewers now")
 	}
-	return fs.start(k, open), nil
+	return fs.start(k, open)
 }
 
 // start runs a feed with one user. The caller holds fs.mu.
-func (fs *feeds) start(k feedKey, open opener) *feed {
+func (fs *feeds) start(k feedKey, open opener) (*feed, error) {
+	if err := fs.count(k); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(fs.ctx)
 	f := &feed{
 		key: k, relay: fs.relay, stop: cancel, open: open, users: 1, video: newLine(media.H264, videoRate),
 		opened: make(chan struct{}), begun: make(chan struct{}), ended: make(chan struct{}),
 		pack: packetizer{max: fs.relay.cfg.PayloadSize}, times: map[*line]*unroll{},
+	}
+	if k.isSound() { // known beforehand: it can be waited on at once
+		f.audio.Store(newLine(media.Opus, audioRate(media.Opus)))
 	}
 	fs.relay.metrics.feeds.Inc()
 	fs.run.Go(func() {
@@ -150,7 +168,7 @@ func (fs *feeds) start(k feedKey, open opener) *feed {
 		fs.forget(f)
 		fs.relay.metrics.feeds.Dec()
 	})
-	return f
+	return f, nil
 }
 
 // release gives up one use of f; the last one ends it.
@@ -161,6 +179,7 @@ func (fs *feeds) release(f *feed) {
 		if fs.byKey[f.key] == f {
 			delete(fs.byKey, f.key)
 		}
+		fs.uncount(f)
 		f.stop()
 	}
 }
@@ -172,6 +191,7 @@ func (fs *feeds) forget(f *feed) {
 	if fs.byKey[f.key] == f {
 		delete(fs.byKey, f.key)
 	}
+	fs.uncount(f)
 }
 
 func (f *feed) run(ctx context.Context) {
@@ -186,6 +206,7 @@ func (f *feed) run(ctx context.Context) {
 	defer release()
 	r := s.Subscribe(stream.ReaderOptions{Name: "relay " + f.key.camera + "/" + string(f.key.profile), History: true})
 	defer r.Close()
+	f.source.Store(s)
 	opened()
 	b := f.relay.outlet.get()
 	defer f.relay.outlet.put(b)
@@ -279,9 +300,10 @@ func (f *feed) lineOf(u *media.AccessUnit) *line {
 // describe takes a new description. The sound's line is there as soon as sound is announced, so that viewers can wait
 // on it.
 func (f *feed) describe(d *media.Description) {
-	if i := d.Audio(); i >= 0 && f.audio.Load() == nil {
-		if c := d.Tracks[i].Codec; audioRate(c) > 0 {
-			f.audio.Store(newLine(c, audioRate(c)))
+	if i := d.Audio(); i >= 0 {
+		c := d.Tracks[i].Codec
+		if l, rate := f.audio.Load(), audioRate(c); rate > 0 && (l == nil || l.rate != int64(rate)) {
+			f.audio.Store(newLine(c, rate))
 		}
 	}
 	f.desc.Store(d)

@@ -258,6 +258,7 @@ func (c *lossyConn) ReadFrom(b []byte) (int, net.Addr, error) {
 type playerOptions struct {
 	codecs []webrtc.RTPCodecParameters
 	audio  bool
+	opus   bool // beside audio
 	nack   bool
 	setup  func(*webrtc.SettingEngine)
 }
@@ -269,6 +270,11 @@ var h264Codec = webrtc.RTPCodecParameters{
 		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}},
 	},
 	PayloadType: 102,
+}
+
+var opusCodec = webrtc.RTPCodecParameters{
+	RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2},
+	PayloadType:        111,
 }
 
 // newPlayer makes a client with an offer; play connects it.
@@ -289,6 +295,9 @@ func newPlayer(tb testing.TB, o playerOptions) *player {
 		must(tb, m.RegisterCodec(webrtc.RTPCodecParameters{
 			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, PayloadType: 0,
 		}, webrtc.RTPCodecTypeAudio))
+	}
+	if o.opus {
+		must(tb, m.RegisterCodec(opusCodec, webrtc.RTPCodecTypeAudio))
 	}
 	must(tb, m.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{
 		URI: "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",

@@ -2,18 +2,54 @@ package relay_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"skein/edge/media"
 	"skein/edge/stream"
 	"skein/gateway/relay"
 )
 
-// fakeTranscoder makes made-up H.264 as long as it runs.
+// fakeTranscoder makes made-up H.264 and made-up Opus as long as it runs.
 type fakeTranscoder struct {
-	runs, starts atomic.Int64
+	runs, starts   atomic.Int64
+	hums, hummings atomic.Int64 // sounds now, and in all
+	broken         atomic.Bool  // sounds end at once
+}
+
+// Opus makes a packet of each unit of sound, with the byte it begins with behind that of 20 ms.
+func (f *fakeTranscoder) Opus(ctx context.Context, in *stream.Stream) (*stream.Stream, func()) {
+	f.hums.Add(1)
+	f.hummings.Add(1)
+	out := stream.New(stream.Options{})
+	desc := &media.Description{Tracks: []media.Track{{Codec: media.Opus, ClockRate: 48000}}}
+	ctx, cancel := context.WithCancel(ctx)
+	var run sync.WaitGroup
+	run.Go(func() {
+		r := in.Subscribe(stream.ReaderOptions{History: true})
+		defer r.Close()
+		for !f.broken.Load() {
+			u, err := r.Next(ctx)
+			if err != nil {
+				break
+			}
+			if !u.IsVideo() {
+				packet := []byte{0xfc, u.NALUs[0][0]}
+				out.Publish(&media.AccessUnit{
+					Desc: desc, PTS: u.PTS * 3, Wall: u.Wall, Arrival: time.Now(), NALUs: [][]byte{packet},
+				})
+			}
+		}
+		out.Close(errors.New("no more sound"))
+	})
+	return out, func() {
+		cancel()
+		run.Wait()
+		f.hums.Add(-1)
+	}
 }
 
 func (f *fakeTranscoder) H264(ctx context.Context, in *stream.Stream) (*stream.Stream, func(), error) {

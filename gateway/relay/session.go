@@ -37,6 +37,7 @@ type session struct {
 	keys   *handshakeKeys
 	slots  []*slot       // pictures in order, then sound
 	feed   *feed         // WHEP only
+	ear    *ear          // WHEP only, nil without sound
 	push   *publishing   // WHIP only
 	band   *bandwidth    // nil if the viewer gives no transport-wide feedback
 	over   chan struct{} // closed after close
@@ -253,6 +254,8 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 				s.wall.tick() //nolint:contextcheck // tiles live under the wall's own context
 			} else if why := s.unservable(); why != "" {
 				s.end(why)
+			} else if s.ear != nil {
+				s.ear.turn(s.feed, time.Now())
 			}
 		case <-gone:
 			s.end("stream ended")
@@ -290,6 +293,9 @@ func (s *session) close() {
 	s.end("closed")
 	if s.wall != nil {
 		s.wall.close()
+	}
+	if s.ear != nil {
+		s.ear.turn(nil, time.Now())
 	}
 	for _, sl := range s.slots {
 		sl.hide()

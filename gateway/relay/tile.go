@@ -196,6 +196,7 @@ func (t *tile) put(f *feed, asked time.Time, why Code) {
 	}
 	t.told = t.describe(f, time.Now())
 	t.say(t.told)
+	t.wall.spawn(t.wall.tune) // its sound too
 }
 
 // describe tells how the feed's picture is. The caller holds t.mu.
@@ -265,7 +266,7 @@ func (t *tile) feedShown() *feed {
 
 // say sends a state. It may be called with t.mu held.
 func (t *tile) say(m stateMessage) {
-	m.Type = "state"
+	m.Type, m.Sound = "state", t.wall.soundOf(m.Slot)
 	t.wall.send(m)
 }
 

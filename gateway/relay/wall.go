@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -28,7 +29,7 @@ const (
 type wall struct {
 	session *session
 	tiles   []*tile
-	sound   *slot // nil if the offer had no audio
+	ear     *ear // nil if the offer had no audio
 
 	ctx    context.Context //nolint:containedctx // ends the tiles' goroutines
 	cancel context.CancelFunc
@@ -36,7 +37,8 @@ type wall struct {
 
 	tuning sync.Mutex // guards the fields below; nests outside tile.mu
 	listen int        // slot whose camera is heard, -1 for none
-	heard  *line
+
+	sounding atomic.Pointer[sounding] // what became of that, nil for nothing
 
 	mu      sync.Mutex // guards the fields below; nests inside tile.mu
 	closed  bool
@@ -90,8 +92,8 @@ func (s *session) answerWall(ctx context.Context, t *transport, q request, offer
 		}
 	}
 	if len(q.audio) > 0 {
-		w.sound = s.newSlot(false, 8000)
-		if err := s.addTrack(w.sound, "audio", "sound"); err != nil {
+		w.ear = &ear{relay: s.relay, slot: s.newSlot(false, 8000)}
+		if err := s.addTrack(w.ear.slot, "audio", "sound"); err != nil {
 			return Session{}, err
 		}
 	}
@@ -184,25 +186,23 @@ func (w *wall) send(m any) {
 
 // tune gives the sound slot the audio of the tile listened to.
 func (w *wall) tune() {
-	if w.sound == nil {
+	if w.ear == nil {
 		return
 	}
 	w.tuning.Lock()
 	defer w.tuning.Unlock()
-	var l *line
-	if w.listen >= 0 {
-		if f := w.tiles[w.listen].feedShown(); f != nil {
-			l = f.audio.Load()
-		}
-	}
-	if l == w.heard {
+	if w.listen < 0 {
+		w.ear.turn(nil, time.Now())
+		w.sounding.Store(nil)
 		return
 	}
-	w.heard = l
-	w.sound.hide()
-	if l != nil {
-		w.sound.show(l, time.Now())
+	t := w.tiles[w.listen]
+	why := w.ear.turn(t.feedShown(), time.Now())
+	s := sounding{slot: w.listen, why: why}
+	if old := w.sounding.Swap(&s); old == nil && why == "" || old != nil && *old == s {
+		return
 	}
+	t.repeat()
 }
 
 // tick reports on every tile, once a second.

@@ -20,6 +20,7 @@ import (
 // wallState is what the gateway says about a slot.
 type wallState struct {
 	Type, Camera, Profile, State, Reason string
+	Sound                                string
 	Slot, Kbps, FPS, Index, Total        int
 	Skipped, Paused, Replay              bool
 	Behind                               int64 `json:"behind_ms"`
@@ -46,6 +47,7 @@ func newWall(tb testing.TB, r *relay.Relay, slots int, v relay.Viewer) *wallClie
 	must(tb, m.RegisterCodec(webrtc.RTPCodecParameters{
 		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMA, ClockRate: 8000}, PayloadType: 8,
 	}, webrtc.RTPCodecTypeAudio))
+	must(tb, m.RegisterCodec(opusCodec, webrtc.RTPCodecTypeAudio))
 	var se webrtc.SettingEngine
 	se.SetIncludeLoopbackCandidate(true)
 	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})

@@ -45,8 +45,8 @@ func Find(logger *slog.Logger) *FFmpeg {
 	return &FFmpeg{path: path, log: logger, pause: failurePause}
 }
 
-// H264 returns a stream of in's pictures as H.264, 640x360 at most, with in's capture times. It ends with in, with the
-// program, or by stop, which waits until nothing of it is left.
+// H264 returns a stream of in's pictures as H.264, 640x360 at most, and of its sound as it is, with in's capture times.
+// It ends with in, with the program, or by stop, which waits until nothing of it is left.
 func (f *FFmpeg) H264(ctx context.Context, in *stream.Stream) (out *stream.Stream, stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	p, err := f.start(ctx, pictureArguments())
@@ -90,9 +90,11 @@ func pictureArguments() []string {
 type job struct {
 	out *stream.Stream
 
-	mu    sync.Mutex // guards the fields below
+	mu    sync.Mutex // guards the fields below, and publishing
 	n     int        // pictures given to the program
 	taken map[int]*media.AccessUnit
+	sound []media.Track      // one at most
+	desc  *media.Description // of out, nil before its first picture
 }
 
 // feed writes the pictures of in to the program until either ends. An access unit delimiter behind each tells the
@@ -101,12 +103,18 @@ func (j *job) feed(ctx context.Context, in *stream.Stream, w io.Writer) error {
 	r := in.Subscribe(stream.ReaderOptions{Name: "transcode", Queue: 64, History: true})
 	defer r.Close()
 	var b []byte
+	var desc *media.Description
 	for {
 		u, err := r.Next(ctx)
 		if err != nil {
 			return err
 		}
+		if desc != u.Desc {
+			desc = u.Desc
+			j.hear(desc)
+		}
 		if !u.IsVideo() {
+			j.pass(u)
 			continue
 		}
 		t := &u.Desc.Tracks[u.Track]
@@ -134,6 +142,35 @@ func (j *job) feed(ctx context.Context, in *stream.Stream, w io.Writer) error {
 	}
 }
 
+// hear takes the track of the sound.
+func (j *job) hear(d *media.Description) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.sound = nil
+	if i := d.Audio(); i >= 0 {
+		j.sound = d.Tracks[i : i+1 : i+1]
+	}
+	if j.desc != nil {
+		j.show(j.desc.Tracks[0])
+	}
+}
+
+// show takes the track of the pictures. The caller holds j.mu.
+func (j *job) show(t media.Track) {
+	j.desc = &media.Description{Tracks: append([]media.Track{t}, j.sound...)}
+}
+
+// pass publishes sound as it is, once there are pictures.
+func (j *job) pass(u *media.AccessUnit) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.desc != nil && u.Track == u.Desc.Audio() {
+		j.out.Publish(&media.AccessUnit{
+			Desc: j.desc, Track: 1, Epoch: u.Epoch, PTS: u.PTS, Wall: u.Wall, Arrival: time.Now(), NALUs: u.NALUs,
+		})
+	}
+}
+
 // source returns the picture that was given to the program as number n, or the newest.
 func (j *job) source(n int) *media.AccessUnit {
 	j.mu.Lock()
@@ -147,7 +184,6 @@ func (j *job) source(n int) *media.AccessUnit {
 // read publishes what the program makes.
 func (j *job) read(r io.Reader) error {
 	v := flv{r: r}
-	var desc *media.Description
 	last := int64(-1)
 	began := time.Time{}
 	for {
@@ -156,21 +192,27 @@ func (j *job) read(r io.Reader) error {
 			return err
 		}
 		if p.sps != nil {
-			desc = &media.Description{Tracks: []media.Track{{
+			j.mu.Lock()
+			j.show(media.Track{
 				Codec: media.H264, ClockRate: 90000, SPS: p.sps, PPS: p.pps, Width: width, Height: height, FPS: stampFPS,
-			}}}
+			})
+			j.mu.Unlock()
 			continue
 		}
 		from := j.source(int((p.stamp*stampFPS + 500) / 1000))
-		if desc == nil || from == nil || len(p.nalus) == 0 {
+		if from == nil || len(p.nalus) == 0 {
 			continue
 		}
 		if began.IsZero() {
 			began = from.Wall
 		}
 		last = max(int64(from.Wall.Sub(began).Seconds()*90000), last+1)
-		j.out.Publish(&media.AccessUnit{
-			Desc: desc, Key: p.key, NALUs: p.nalus, PTS: last, Wall: from.Wall, Arrival: time.Now(),
-		})
+		j.mu.Lock()
+		if j.desc != nil {
+			j.out.Publish(&media.AccessUnit{
+				Desc: j.desc, Key: p.key, NALUs: p.nalus, PTS: last, Wall: from.Wall, Arrival: time.Now(),
+			})
+		}
+		j.mu.Unlock()
 	}
 }

@@ -27,12 +27,13 @@ func TestH264(t *testing.T) {
 	sets := src.ParameterSets()
 	desc := &media.Description{Tracks: []media.Track{{
 		Codec: media.H265, ClockRate: 90000, VPS: sets[0], SPS: sets[1], PPS: sets[2],
-	}}}
+	}, {Codec: media.G711A, ClockRate: 8000, Channels: 1}}}
 	in := stream.New(stream.Options{})
 	publish := func() {
 		u := src.Next()
 		now := time.Now()
 		in.Publish(&media.AccessUnit{Desc: desc, Key: u.Key, NALUs: u.NALUs, Wall: now, Arrival: now, PTS: u.PTS})
+		in.Publish(&media.AccessUnit{Desc: desc, Track: 1, Epoch: 2, NALUs: [][]byte{{7}}, Wall: now, Arrival: now, PTS: u.PTS})
 	}
 	publish()
 	out, stop, err := ff.H264(t.Context(), in)
@@ -52,15 +53,27 @@ func TestH264(t *testing.T) {
 	}()
 	var late []time.Duration
 	var walls []time.Time
-	for i := range 100 {
+	sounds := 0
+	for i := 0; i < 100; {
 		u, err := r.Next(t.Context())
 		if err != nil {
 			t.Fatalf("after %d pictures: %v", i, err)
+		}
+		if !u.IsVideo() {
+			if tr := u.Desc.Tracks[u.Track]; tr.Codec != media.G711A || u.Epoch != 2 || u.NALUs[0][0] != 7 {
+				t.Errorf("sound: %+v of %+v", u, tr)
+			}
+			sounds++
+			continue
 		}
 		if tr := u.Desc.Tracks[0]; tr.Codec != media.H264 || len(tr.SPS) == 0 || (i == 0) != u.Key && i%50 != 0 {
 			t.Errorf("picture %d: key %v, %+v", i, u.Key, tr)
 		}
 		late, walls = append(late, u.Arrival.Sub(u.Wall)), append(walls, u.Wall)
+		i++
+	}
+	if sounds < 50 {
+		t.Errorf("%d sounds beside 100 pictures", sounds)
 	}
 	<-done
 	stop()

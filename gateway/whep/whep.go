@@ -223,8 +223,10 @@ func (h *handler) created(w http.ResponseWriter, location string, s relay.Sessio
 	head.Set("Location", location)
 	head.Set("ETag", `"`+s.ETag+`"`)
 	head.Set("Accept-Patch", typeFragment)
-	if s.Warning != "" {
-		head.Set("Skein-Warning", string(s.Warning))
+	for _, w := range []relay.Code{s.Warning, s.Sound} {
+		if w != "" {
+			head.Add("Skein-Warning", string(w))
+		}
 	}
 	w.WriteHeader(http.StatusCreated)
 	if _, err := io.WriteString(w, s.SDP); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,7 +80,7 @@ const sdp = "application/sdp"
 
 func TestPostMakesASession(t *testing.T) {
 	t.Parallel()
-	f := &fake{session: relay.Session{ID: "s1", SDP: "v=0\r\n", ETag: "e1", Warning: relay.CodeBFrames}}
+	f := &fake{session: relay.Session{ID: "s1", SDP: "v=0\r\n", ETag: "e1", Warning: relay.CodeBFrames, Sound: relay.CodeSoundBusy}}
 	w := call(t, f, "POST", "/v1/whep/gate-3?profile=sub", "offer", "Content-Type", sdp+"; charset=utf-8")
 	if w.Code != http.StatusCreated || w.Body.String() != "v=0\r\n" {
 		t.Fatalf("%d %s", w.Code, w.Body)
@@ -91,6 +92,9 @@ func TestPostMakesASession(t *testing.T) {
 		if got := w.Header().Get(k); got != want {
 			t.Errorf("%s: %q, want %q", k, got, want)
 		}
+	}
+	if got := w.Header().Values("Skein-Warning"); !slices.Equal(got, []string{"b-frames", "sound-transcodes-busy"}) {
+		t.Errorf("warnings %q", got)
 	}
 	if f.offer.Camera != "gate-3" || f.offer.Profile != media.Sub || f.offer.SDP != "offer" || f.offer.Viewer.Name != "li" {
 		t.Errorf("relay got %+v", f.offer)
