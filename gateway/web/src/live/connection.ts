@@ -19,6 +19,8 @@ export interface ConnectionEvents {
   track(slot: number, track: MediaStreamTrack): void;
   /** The sound, where `audio` was asked for; called once, before `up`. */
   sound?(track: MediaStreamTrack): void;
+  /** What the gateway warns of in its answer, codes with commas between them; called once, before `up`. */
+  warned?(codes: string): void;
   /** The end, called once, never after `close`. */
   down(why: Down): void;
   /** A message of the data channel. */
@@ -160,6 +162,8 @@ export class Connection {
     this.location = response.headers.get("Location") ?? undefined;
     this.answer = await response.text();
     if (this.ended) return this.end();
+    const warning = response.headers.get("Skein-Warning");
+    if (warning) this.on.warned?.(warning);
     await pc.setRemoteDescription({ type: "answer", sdp: this.answer });
   }
 

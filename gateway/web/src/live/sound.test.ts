@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { deaf, Ear } from "./sound";
+import { deaf, Ear, soundNote } from "./sound";
 
 const browser = ["audio/opus", "audio/PCMU", "audio/PCMA", "audio/CN"].map((mimeType) => ({ mimeType }));
 
@@ -8,11 +8,21 @@ describe("whether a camera can be heard", () => {
     ["PCMA", undefined],
     ["PCMU", undefined],
     ["OPUS", undefined],
-    ["AAC", "codec"],
+    ["AAC", undefined],
+    ["G726", "codec"],
     ["", "none"],
     [undefined, "none"],
   ])("%s: %s", (codec, why) => expect(deaf(codec, browser)).toBe(why));
   it("blames the browser that lacks a codec of WebRTC", () => expect(deaf("PCMA", [])).toBe("browser"));
+  it("needs Opus for what the gateway makes Opus", () =>
+    expect(deaf("AAC", [{ mimeType: "audio/PCMA" }])).toBe("browser"));
+  it.each([
+    ["sound-transcoded", "sound_transcoded"],
+    ["b-frames, sound-transcodes-busy", "sound_transcodes_busy"],
+    ["b-frames", undefined],
+    ["", undefined],
+    [null, undefined],
+  ])("reads of %s", (codes, note) => expect(soundNote(codes)).toBe(note));
 });
 
 describe("an ear", () => {

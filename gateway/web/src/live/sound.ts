@@ -3,11 +3,21 @@ import type { Codec } from "./codecs";
 /** Why a camera cannot be heard here: keys of i18n `sound.*`. */
 export type Deaf = "none" | "codec" | "browser";
 
+/** What a codec arrives as: the gateway makes Opus of AAC, or says why not once somebody listens. */
 const mime: Record<string, RegExp> = {
   PCMA: /\/pcma$/i,
   PCMU: /\/pcmu$/i,
   OPUS: /\/opus$/i,
+  AAC: /\/opus$/i,
 };
+
+/** The first of the gateway's codes that is about sound, as a key of i18n `reason.*`. */
+export function soundNote(codes: string | null | undefined): string | undefined {
+  return codes
+    ?.split(",")
+    .map((c) => c.trim().replaceAll("-", "_"))
+    .find((c) => c.startsWith("sound_"));
+}
 
 /** The audio codecs this browser can receive; empty where WebRTC is missing. */
 export function hearable(): Codec[] {

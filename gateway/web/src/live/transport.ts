@@ -77,6 +77,8 @@ export interface SlotView {
   /** Grows whenever the picture that follows belongs to another camera or connection: older frames no longer count. */
   epoch: number;
   report?: ServerReport;
+  /** What the gateway says of the sound somebody listens to here: a key of i18n `reason.*`. */
+  sound?: string;
   tour?: TourView;
   replay?: ReplayView;
 }

@@ -2,14 +2,15 @@ import type { ProfileName } from "../api/types";
 import { Backoff } from "../lib/backoff";
 import { canH265, choose, receivable } from "./codecs";
 import { Connection, type ConnectionEvents, type ConnectionOptions, type Down } from "./connection";
+import { soundNote } from "./sound";
 import { StatsReader, soundFigures, undecodable } from "./stats";
 import { Tours } from "./tour";
 import {
   type LiveTransport,
-  SoundBox,
   type SlotRequest,
   type SlotStats,
   SlotTable,
+  SoundBox,
   type SoundStats,
 } from "./transport";
 
@@ -30,6 +31,7 @@ interface Attempt {
   fallback?: string;
   track?: MediaStreamTrack;
   sound?: MediaStreamTrack;
+  note?: string;
 }
 
 const refusedMs = 20_000;
@@ -138,6 +140,9 @@ class Player {
         sound: (track) => {
           attempt.sound = track;
         },
+        warned: (codes) => {
+          attempt.note = soundNote(codes);
+        },
         track: (_, track) => {
           attempt.track = track;
         },
@@ -177,6 +182,7 @@ class Player {
       phase: "playing",
       profile,
       fallback,
+      sound: attempt.note,
       reason: undefined,
       detail: undefined,
       retryAt: undefined,

@@ -162,29 +162,36 @@ function ageText(s: TileState): string | undefined {
 }
 
 /** Listens to the tile, or says why one cannot. Muted until somebody presses it. */
-function Speaker({ p, name }: { p: TileProps; name: string }) {
+function Speaker({ p, name, note }: { p: TileProps; name: string; note?: string }) {
   const { t } = useTexts();
   const { transport, slot, camera, heard } = p;
   const codec = camera?.profiles?.main?.audio || camera?.profiles?.sub?.audio;
   const why = deaf(codec, hearable());
-  if (why === "none") return null; // most cameras have no microphone, or may not use it
   const on = heard.slot === slot;
+  // What the gateway says why nothing can be heard; that it transcodes is no trouble.
+  const transcoded = note === "sound_transcoded";
+  const trouble = on && note && !transcoded ? reasonText(t, note) : undefined;
+  useEffect(() => {
+    if (trouble) toast("info", trouble);
+  }, [trouble]);
+  if (why === "none") return null; // most cameras have no microphone, or may not use it
+  const state = t(`sound.${heard.hearing}`) + (transcoded ? ` · ${reasonText(t, note)}` : "");
   const label = why
     ? t(`sound.${why}`, { codec })
     : on
-      ? `${t(`sound.${heard.hearing}`)} · ${t("sound.stop")}`
+      ? `${trouble ?? state} · ${t("sound.stop")}`
       : t("sound.listen", { name });
   return (
     <button
       type="button"
-      className={`act speaker ${on ? `on h-${heard.hearing}` : ""} ${why ? "cannot" : ""}`}
+      className={`act speaker ${on ? `on h-${heard.hearing}` : ""} ${why || trouble ? "cannot" : ""}`}
       aria-pressed={on}
       aria-disabled={why !== undefined}
       aria-label={label}
       title={label}
       onClick={() => (why ? toast("info", label) : transport?.listen(on ? undefined : slot))}
       data-testid={`sound-${slot}`}
-      data-hearing={why ?? (on ? heard.hearing : "off")}
+      data-hearing={why ?? (trouble ? note : on ? heard.hearing : "off")}
     >
       <Icon name={on && heard.hearing !== "blocked" ? "sound" : "mute"} size={15} />
       {on && <Bars n={heard.bars} />}
@@ -314,7 +321,7 @@ export const Tile = memo(function Tile(p: TileProps) {
           <footer>
             {(hover || p.focused) && moving && !gone && <Figures p={p} view={view} fps={frames.fps} />}
             <span className={`acts ${p.heard.slot === slot ? "keep" : ""}`}>
-              <Speaker p={p} name={name} />
+              <Speaker p={p} name={name} note={view.sound} />
               {p.tour && view.tour && (
                 <>
                   <Act

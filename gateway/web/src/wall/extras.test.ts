@@ -71,6 +71,17 @@ describe("the sound of a wall", () => {
     expect(said("listen").at(-1)).toEqual({ type: "listen", slot: -1 });
   });
 
+  it("says what the gateway says of it", () => {
+    const { session, last } = wall();
+    session.show(0, show("a"));
+    last().up();
+    session.listen(0);
+    last().say(state(0, "a", { sound: "sound-transcodes-busy" }));
+    expect(session.view(0).sound).toBe("sound_transcodes_busy");
+    last().say(state(0, "a"));
+    expect(session.view(0).sound).toBeUndefined();
+  });
+
   it("is not asked for where nothing is shown", () => {
     const { session, last, said } = wall();
     last().up();

@@ -106,6 +106,8 @@ export interface SlotState {
   /** The pictures are of the past, by so many ms where known. */
   replay?: boolean;
   behind_ms?: number;
+  /** The slot is listened to and its sound is not as it comes, or cannot be heard: a code that begins with sound-. */
+  sound?: string;
 }
 
 /** The gateway did not understand, or could not do, what it was told. */
@@ -176,6 +178,7 @@ export function decode(data: string, slots: number): SlotState | undefined {
     paused: typeof m.paused === "boolean" ? m.paused : undefined,
     replay: flag(m.replay === true || state === "replay" || (behind ?? 0) > 0),
     behind_ms: behind,
+    sound: text(m.sound),
   };
 }
 

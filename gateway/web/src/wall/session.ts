@@ -1,14 +1,15 @@
 import { Backoff } from "../lib/backoff";
 import { canH265, choose, receivable } from "../live/codecs";
 import { Connection, type ConnectionEvents, type ConnectionOptions, type Down } from "../live/connection";
+import { soundNote } from "../live/sound";
 import { StatsReader, slotFigures, soundFigures } from "../live/stats";
 import { sameStops } from "../live/tour";
 import {
   type LiveTransport,
-  SoundBox,
   type SlotRequest,
   type SlotStats,
   SlotTable,
+  SoundBox,
   type SoundStats,
 } from "../live/transport";
 import {
@@ -300,6 +301,7 @@ export class WallSession implements LiveTransport {
         reason: moving
           ? undefined
           : (reasonKey(m.reason) ?? (m.state === "not_permitted" ? "not_permitted" : undefined)),
+        sound: soundNote(m.sound),
         report: { state: m.state, reason: reasonKey(m.reason), ageMs: m.age_ms, fps: m.fps, kbps: m.kbps },
       },
       moving && old.phase !== "playing", // only from now on are the frames this camera's
