@@ -49,8 +49,8 @@ type Session struct {
 	ETag string // of the ICE session, without quotes
 	// Warning says why the picture may not play well although it is sent, such as CodeBFrames; usually empty.
 	Warning Code
-	// Sound says why the sound of a WHEP session is not as the camera sends it, or is missing although there is some and it
-	// was asked for; usually empty.
+	// Sound says why the sound of a WHEP session is not as the camera sends it, or is missing although the camera has some
+	// and it was asked for; usually empty.
 	Sound Code
 }
 

@@ -206,9 +206,10 @@ func (j *voicing) read(r io.Reader, out *stream.Stream) error {
 	if _, err := o.next(); err != nil { // comments
 		return err
 	}
-	p := publisher{out: out, frame: time.Duration(j.times.begin(1, int64(time.Second))), desc: &media.Description{Tracks: []media.Track{{
-		Codec: media.Opus, ClockRate: opusRate, Channels: j.channels,
-	}}}}
+	p := publisher{
+		out: out, frame: time.Duration(j.times.begin(1, int64(time.Second))),
+		desc: &media.Description{Tracks: []media.Track{{Codec: media.Opus, ClockRate: opusRate, Channels: j.channels}}},
+	}
 	for {
 		g, err := o.next()
 		if err != nil {
