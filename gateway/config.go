@@ -45,7 +45,7 @@ func (c WebRTC) WithDefaults() WebRTC {
 func (c WebRTC) relay() relay.Config {
 	return relay.Config{
 		UDP: c.UDP, TCP: c.TCP, PublicIPs: c.PublicIPs, MaxSessions: c.MaxSessions,
-		PlayoutDelay: [2]time.Duration{c.PlayoutMin, c.PlayoutMax},
+		PlayoutDelay:    [2]time.Duration{c.PlayoutMin, c.PlayoutMax},
 		Transcodes:      orDefault(c.Transcodes, defaultTranscodes),
 		SoundTranscodes: orDefault(c.SoundTranscodes, defaultSounds),
 	}

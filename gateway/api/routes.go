@@ -77,9 +77,20 @@ func clipDocs() []route {
 		doc: doc("thumbnail", "A small picture of recorded footage", "at", "retrieval")}}
 	for _, kind := range []string{"mp4", "m3u8"} {
 		op := doc("clip-"+kind, "The exact range of a camera's footage as "+kind, "from", "to", "retrieval")
+		if kind == "mp4" {
+			op.Parameters = append(op.Parameters, originalSound())
+		}
 		rs = append(rs, route{method: http.MethodGet, path: "/v1/clips/{camera}." + kind, doc: op})
 	}
 	return append(rs, snapshotDoc())
+}
+
+func originalSound() *huma.Param {
+	return &huma.Param{
+		Name: "sound", In: "query", Schema: &huma.Schema{Type: "string", Enum: []any{"original"}},
+		Description: "original: the sound as it was recorded, byte for byte and with its gaps. " +
+			"Without it G.711 becomes FLAC, which browsers play, and gaps are filled with silence.",
+	}
 }
 
 // Routes lists the patterns of all routes but the console's, for tests and for people.

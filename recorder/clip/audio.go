@@ -6,8 +6,12 @@ import (
 	"skein/recorder/fmp4"
 )
 
-// audioSlack is how far sound may lie from its wall time before it is moved.
-const audioSlack = 60 * time.Millisecond
+// audioSlack is how far sound may lie from its wall time before it is moved. Sound as it was recorded is only ever moved
+// to come behind the sound before it, for which originalSlack is the limit.
+const (
+	audioSlack    = 60 * time.Millisecond
+	originalSlack = 20 * time.Millisecond
+)
 
 // maxFill bounds the silence that is put in frame by frame; a longer gap is one long last frame instead.
 const maxFill = 10 * time.Minute
@@ -33,7 +37,7 @@ func (p *planner) audioTrack(in fmp4.Track) (*audioTrack, int16) {
 	}
 	t := &audioTrack{in: in, silent: silentFrame(in)}
 	t.mt.Track, t.mt.Spill = in, p.spill
-	if isG711(in.Codec) {
+	if p.flac(in.Codec) {
 		t.mt.Track = flacTrack(in)
 	}
 	p.audio = append(p.audio, t)
@@ -49,7 +53,7 @@ func (p *planner) addAudio(s slice, r fmp4.Run) {
 	}
 	at, off := r.DTS, r.Offset
 	for i := 0; i < len(r.Samples); {
-		n, ticks, size := stretch(in, r.Samples[i:])
+		n, ticks, size := stretch(in, r.Samples[i:], p.flac(in.Codec))
 		wall := s.x.Time(r.Track, at)
 		end := s.x.Time(r.Track, at+ticks)
 		late := !s.limit.IsZero() && wall.After(s.limit.Add(audioSlack))
@@ -62,11 +66,11 @@ func (p *planner) addAudio(s slice, r fmp4.Run) {
 	}
 }
 
-// stretch returns how many samples are handled as one: for G.711 all that follow without a hole, up to a FLAC block,
-// otherwise one.
-func stretch(in fmp4.Track, samples []fmp4.Sample) (n int, ticks, size int64) {
+// stretch returns how many samples are handled as one: for what becomes FLAC all that follow without a hole, up to a
+// block, otherwise one.
+func stretch(in fmp4.Track, samples []fmp4.Sample, flac bool) (n int, ticks, size int64) {
 	for _, s := range samples {
-		if n > 0 && (!isG711(in.Codec) || ticks+int64(s.Duration) > flacBlock) {
+		if n > 0 && (!flac || ticks+int64(s.Duration) > flacBlock) {
 			break
 		}
 		n++
@@ -79,7 +83,8 @@ func stretch(in fmp4.Track, samples []fmp4.Sample) (n int, ticks, size int64) {
 	return n, ticks, size
 }
 
-// place puts sound that was captured at wall behind what the track has, with silence between where some is missing.
+// place puts sound that was captured at wall behind what the track has, with silence between where some is missing,
+// unless it goes in as it was recorded.
 func (p *planner) place(in fmp4.Track, samples []fmp4.Sample, wall time.Time, off, size int64) {
 	t, index := p.audioTrack(in)
 	if !t.begun {
@@ -90,13 +95,18 @@ func (p *planner) place(in fmp4.Track, samples []fmp4.Sample, wall time.Time, of
 	}
 	at := fmp4.Ticks(wall.Sub(t.base), t.mt.TimeScale)
 	slack := fmp4.Ticks(audioSlack, t.mt.TimeScale)
+	if p.original {
+		slack = fmp4.Ticks(originalSlack, t.mt.TimeScale)
+	}
 	switch {
 	case t.end-at > slack:
 		return // already there from an overlapping segment
+	case p.original:
+		t.end = max(t.end, at)
 	case at-t.end > slack:
 		p.fill(t, index, at)
 	}
-	if isG711(in.Codec) {
+	if p.flac(in.Codec) {
 		p.placeFLAC(t, index, off, size)
 		return
 	}

@@ -24,6 +24,9 @@
 // 128 kbit/s).
 // Gaps in the sound are filled with silence, because players clock themselves by the sound.
 //
+// With sound=original an MP4 has the sound as it was recorded instead: the same bytes in the same codec, each packet at
+// its own time, and nothing where there was nothing. That is for evidence and for programs; not all players play it.
+//
 // # HLS
 //
 // A playlist points at parts of at least four seconds, each cut on demand from one segment, with decode times on one

@@ -36,7 +36,9 @@ type Config struct {
 
 // Handler serves the archive over HTTP. It is safe for concurrent use and starts nothing that outlives a request.
 //
-//	GET /v1/clips/{camera}.mp4?from&to[&download=1]   one MP4; Range, HEAD, If-Range
+//	GET /v1/clips/{camera}.mp4?from&to                one MP4; Range, HEAD, If-Range
+//	        [&download=1]                             to be saved
+//	        [&sound=original]                         sound as it was recorded
 //	GET /v1/clips/{camera}.m3u8?from&to               HLS playlist
 //	GET /v1/clips/{camera}/hls/{segment}/init.mp4     and {first}-{last}.m4s: what the playlist points at
 //	GET /v1/coverage?from&to&camera=...               spans and typed gaps
@@ -90,14 +92,22 @@ func (h *Handler) clip(w http.ResponseWriter, r *http.Request) {
 	h.mp4(w, r, camera, within)
 }
 
+// soundOriginal is the value of the query's sound that asks for it as it was recorded.
+const soundOriginal = "original"
+
 func (h *Handler) mp4(w http.ResponseWriter, r *http.Request, camera string, within segment.Range) {
 	ctx := r.Context()
+	sound := r.URL.Query().Get("sound")
+	if sound != "" && sound != soundOriginal {
+		problem(w, http.StatusBadRequest, "invalid sound", "want sound=original, or no sound at all in the query")
+		return
+	}
 	recs, err := h.library.find(ctx, camera, within)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	p, err := h.library.layout(ctx, camera, within, recs)
+	p, err := h.library.layout(ctx, camera, within, recs, sound == soundOriginal)
 	if errors.Is(err, errEmpty) {
 		err = nearest(ctx, h.library.records, camera, within)
 	}
@@ -116,7 +126,7 @@ func (h *Handler) mp4(w http.ResponseWriter, r *http.Request, camera string, wit
 	w.Header().Set("Content-Disposition", fmt.Sprintf("%s; filename=%q", disposition, name))
 	w.Header().Set("Skein-Clip-From", p.from.UTC().Format(time.RFC3339Nano))
 	w.Header().Set("Skein-Clip-To", p.to.UTC().Format(time.RFC3339Nano))
-	w.Header().Set("Etag", etag(camera, within, recs))
+	w.Header().Set("Etag", etag(camera, within, recs, sound))
 	h.send(w, r, p)
 }
 
@@ -268,9 +278,9 @@ func parseRange(q url.Values, most time.Duration) (segment.Range, error) {
 }
 
 // etag names the bytes of a clip: the same range over the same segments is the same file.
-func etag(camera string, within segment.Range, recs []segment.Record) string {
+func etag(camera string, within segment.Range, recs []segment.Record, sound string) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "1 %d %d", within.From.UnixNano(), within.To.UnixNano())
+	fmt.Fprintf(h, "1 %d %d %s", within.From.UnixNano(), within.To.UnixNano(), sound)
 	for _, r := range recs {
 		fmt.Fprintln(h, r.Key(camera))
 	}

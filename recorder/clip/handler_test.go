@@ -74,6 +74,7 @@ func TestProblems(t *testing.T) {
 		"unknown camera":  {"/v1/clips/cam9.mp4" + span(start, at), 404, "none within a day"},
 		"reversed":        {"/v1/clips/cam0.mp4" + span(at, start), 400, "from is not before to"},
 		"too long":        {"/v1/clips/cam0.mp4" + span(start, start.Add(25*time.Hour)), 400, "at most 24h"},
+		"other sound":     {"/v1/clips/cam0.mp4" + span(start, at) + "&sound=loud", 400, "sound=original"},
 		"no times":        {"/v1/clips/cam0.mp4", 400, "RFC 3339"},
 		"other form":      {"/v1/clips/cam0.avi" + span(start, at), 404, ".m3u8"},
 		"unknown segment": {"/v1/clips/cam0/hls/1-2-3-000000000000/init.mp4", 404, "playlist"},

@@ -3,6 +3,7 @@ package clip_test
 import (
 	"bytes"
 	"context"
+	"crypto/md5" //nolint:gosec // what ffprobe shows
 	"fmt"
 	"math"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,6 +198,68 @@ func TestG711IsLossless(t *testing.T) {
 	got, _ := fmp4test.Run(t, "ffmpeg", "-v", "error", "-i", path, "-map", "0:a", "-f", "s16le", "-")
 	if !bytes.Equal([]byte(got), want) {
 		t.Errorf("%d bytes of sound, want %d, the same ones", len(got), len(want))
+	}
+}
+
+// Sound as it was recorded is the same bytes at the same times, with a hole where some is missing.
+func TestOriginalSound(t *testing.T) {
+	t.Parallel()
+	for audio, entry := range map[string]string{
+		"alaw": "pcm_alaw", "ulaw": "pcm_mulaw", "aac": "aac", "opus": "opus",
+	} {
+		t.Run(audio, func(t *testing.T) {
+			t.Parallel()
+			src := fmp4test.Make(t, fmp4test.Spec{Video: "h264", Audio: audio, Seconds: 6})
+			units := src.At(start)
+			var want []string
+			for i, u := range units {
+				at := u.Wall.Sub(start)
+				switch {
+				case u.IsVideo():
+				case at > sec(2.9) && at < sec(4.1) || at >= sec(6):
+					units[i] = nil
+				default:
+					sum := md5.Sum(u.NALUs[0]) //nolint:gosec // no secret
+					want = append(want, fmt.Sprintf("%.3f %x", at.Seconds(), sum))
+				}
+			}
+			units = slices.DeleteFunc(units, func(u *media.AccessUnit) bool { return u == nil })
+			a := &archive{dir: t.TempDir()}
+			a.record(t, src.Desc, units, 2*time.Second)
+			url := a.serve(t)
+			body, header := get(t, url+"/v1/clips/cam0.mp4"+span(start, start.Add(6*time.Second))+"&sound=original", http.StatusOK)
+			_, usual := get(t, url+"/v1/clips/cam0.mp4"+span(start, start.Add(6*time.Second)), http.StatusOK)
+			if header.Get("Etag") == usual.Get("Etag") {
+				t.Error("both clips have one entity tag")
+			}
+			path := filepath.Join(t.TempDir(), "clip.mp4")
+			if err := os.WriteFile(path, body, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			checkClip(t, path, src.Frames, 6)
+			out, _ := fmp4test.Run(t, "ffprobe", "-v", "error", "-select_streams", "a", "-show_packets", "-show_data_hash", "md5",
+				"-show_entries", "stream=codec_name:packet=pts_time,data_hash", "-of", "default=nw=1:nk=0", path)
+			if !strings.Contains(out, "codec_name="+entry+"\n") {
+				t.Errorf("not %s", entry)
+			}
+			var got []string
+			var at string
+			for line := range strings.Lines(out) {
+				if v, ok := strings.CutPrefix(strings.TrimSpace(line), "pts_time="); ok {
+					at = v
+				}
+				if v, ok := strings.CutPrefix(strings.TrimSpace(line), "data_hash=MD5:"); ok {
+					s, err := strconv.ParseFloat(at, 64)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, fmt.Sprintf("%.3f %s", s, v))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%d packets, want %d:\n%s\n%s", len(got), len(want), got, want)
+			}
+		})
 	}
 }
 

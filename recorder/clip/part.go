@@ -93,7 +93,7 @@ func (p *planner) partSound(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
 			}
 			at, off := r.DTS, r.Offset
 			for i := 0; i < len(r.Samples); {
-				n, ticks, size := stretch(in, r.Samples[i:])
+				n, ticks, size := stretch(in, r.Samples[i:], true)
 				count := int(size) / in.Channels
 				if at < limit && count > 0 {
 					if k := len(run.Samples); k == 0 {

@@ -71,21 +71,22 @@ const tableMemory = 4 << 20
 // planner lays out a clip segment by segment.
 type planner struct {
 	plan
-	within segment.Range
-	scale  uint32 // ticks per second of movie and video
-	begun  bool   // plan.from is known
-	movie  fmp4.Movie
-	video  []*videoTrack
+	within   segment.Range
+	original bool   // sound goes in as it was recorded
+	scale    uint32 // ticks per second of movie and video
+	begun    bool   // plan.from is known
+	movie    fmp4.Movie
+	video    []*videoTrack
 }
 
 // errEmpty: segments were found, but no sample of them lies in the range.
 var errEmpty = errors.New("no sample in range")
 
-// layout plans the clip of the range from its records.
+// layout plans the clip of the range from its records. original asks for the sound as it was recorded.
 func (l *library) layout(
-	ctx context.Context, camera string, within segment.Range, recs []segment.Record,
+	ctx context.Context, camera string, within segment.Range, recs []segment.Record, original bool,
 ) (*plan, error) {
-	p := planner{within: within, scale: 90000}
+	p := planner{within: within, original: original, scale: 90000}
 	p.spill = spill.New(l.tempDir, l.memory)
 	p.pieces.table = spill.NewTable(p.spill)
 	if within.Duration() > 12*time.Hour {
@@ -209,5 +210,8 @@ func entryIndex(list *[][]byte, e []byte) int {
 	return len(*list) - 1
 }
 
-// isG711 reports whether the codec is carried as FLAC.
+// flac reports whether a codec is carried as FLAC.
+func (p *planner) flac(c media.Codec) bool { return isG711(c) && !p.original }
+
+// isG711 reports whether the codec is one that browsers cannot play.
 func isG711(c media.Codec) bool { return c == media.G711A || c == media.G711U }
