@@ -219,7 +219,17 @@ func (n *node) readBack(t testing.TB, camera string, from, to time.Time) {
 		return
 	}
 	var got []uint64
+	var heard []time.Time
+	pictures := 0
 	for _, u := range units {
+		if !u.IsVideo() {
+			if tr := u.Desc.Tracks[u.Track]; tr.Codec != media.Opus {
+				t.Errorf("sound in %v", tr.Codec)
+			}
+			heard = append(heard, u.Wall)
+			continue
+		}
+		pictures++
 		for _, nalu := range u.NALUs {
 			if m, ok := sim.ParseSEI(nalu, media.H264); ok {
 				got = append(got, m.Frame)
@@ -229,8 +239,11 @@ func (n *node) readBack(t testing.TB, camera string, from, to time.Time) {
 			}
 		}
 	}
-	if h := holes(got); len(h) > 0 || len(got) != len(units) {
-		t.Errorf("read back %d frames of %d units, holes %v", len(got), len(units), h)
+	if h := holes(got); len(h) > 0 || len(got) != pictures {
+		t.Errorf("read back %d frames of %d pictures, holes %v", len(got), pictures, h)
+	}
+	if len(heard) < 90 || heard[0].After(from.Add(2*frameTime)) || heard[len(heard)-1].Before(to.Add(-2*frameTime)) {
+		t.Errorf("read back %d sounds of %v", len(heard), to.Sub(from))
 	}
 }
 

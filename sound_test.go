@@ -280,6 +280,14 @@ func TestSoundOfAAC(t *testing.T) {
 	wall.await(t, "live", "sound-transcoded")
 	wall.hearsTone(t, "on the wall")
 
+	// Back in time the recorded tone is heard, and the live one again after it.
+	wall.tell(t, `{"type":"replay","slot":0,"back_s":10}`)
+	wall.await(t, "replay", "sound-transcoded")
+	wall.hearsTone(t, "in a replay")
+	wall.tell(t, `{"type":"live","slot":0}`)
+	wall.await(t, "live", "sound-transcoded")
+	wall.hearsTone(t, "live again")
+
 	wall.tell(t, `{"type":"show","slot":0,"camera":"voice","profile":"main"}`)
 	wall.await(t, "live", "sound-transcoded")
 	in := wall.listen(t, 4*time.Second)

@@ -126,7 +126,7 @@ func edit(body []byte) (empty, skip int64) {
 const entryHead = 78
 
 // describe reads codec and parameter sets of a sample entry; ok is false if it is no picture we know.
-func describe(body []byte) (*media.Description, bool) {
+func describe(body []byte) (*media.Track, bool) {
 	if len(body) < entryHead {
 		return nil, false
 	}
@@ -159,7 +159,7 @@ func describe(body []byte) (*media.Description, bool) {
 			})
 		}
 	}
-	return &media.Description{Tracks: []media.Track{t}}, len(t.SPS) > 0 && len(t.PPS) > 0
+	return &t, len(t.SPS) > 0 && len(t.PPS) > 0
 }
 
 // readSets reads n parameter sets with lengths of two bytes and returns what follows; take is given the first.

@@ -1,5 +1,5 @@
-// Package footage reads clips of the archive back into access units, so that recorded pictures can be shown as live
-// ones are.
+// Package footage reads clips of the archive back into access units, so that recorded pictures can be shown, and
+// recorded sound heard, as live ones are.
 //
 // It asks for clips as any client does, through the archive's handler, in this process or behind a proxy.
 package footage
@@ -20,15 +20,17 @@ import (
 // maxClip bounds a clip held in memory, in bytes.
 const maxClip = 64 << 20
 
-// Archive reads from an archive's handler, which takes GET /v1/clips/{camera}.mp4?from&to. The caller has checked that
-// the footage may be seen.
+// Archive reads from an archive's handler, which takes GET /v1/clips/{camera}.mp4?from&to&sound=original. The caller has
+// checked that the footage may be seen.
 type Archive struct{ Handler http.Handler }
 
 var _ relay.Archive = Archive{}
 
 // Units implements relay.Archive.
 func (a Archive) Units(ctx context.Context, camera string, from, to time.Time) ([]*media.AccessUnit, error) {
-	q := url.Values{"from": {from.UTC().Format(time.RFC3339Nano)}, "to": {to.UTC().Format(time.RFC3339Nano)}}
+	q := url.Values{
+		"from": {from.UTC().Format(time.RFC3339Nano)}, "to": {to.UTC().Format(time.RFC3339Nano)}, "sound": {"original"},
+	}
 	target := "/v1/clips/" + url.PathEscape(camera) + ".mp4?" + q.Encode()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
 	if err != nil {

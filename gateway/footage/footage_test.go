@@ -44,6 +44,61 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// Clips of half a second from 0.5 s on, with a key frame at 0.4 s, as the archive makes them with the original sound.
+func TestParseSound(t *testing.T) {
+	t.Parallel()
+	for file, c := range map[string]struct {
+		track  media.Track
+		packet time.Duration
+		ticks  int64 // of a packet
+	}{
+		"alaw.mp4": {media.Track{Codec: media.G711A, ClockRate: 8000, Channels: 1}, 20 * time.Millisecond, 160},
+		"aac.mp4": {
+			media.Track{Codec: media.AAC, ClockRate: 48000, Channels: 1, AACConfig: []byte{0x11, 0x88}}, 1024 * time.Second / 48000, 1024,
+		},
+		"opus.mp4": {media.Track{Codec: media.Opus, ClockRate: 48000, Channels: 1}, 20 * time.Millisecond, 960},
+	} {
+		data, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		units, err := footage.Parse(data, noon().Add(500*time.Millisecond))
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		pictures, sounds := 0, 0
+		var wall time.Time
+		var pts int64
+		for i, u := range units {
+			if d := u.Desc; len(d.Tracks) != 2 || d != units[0].Desc || d.Tracks[0].Codec != media.H264 || !equal(d.Tracks[1], c.track) {
+				t.Fatalf("%s, unit %d: %+v", file, i, u.Desc)
+			}
+			if u.IsVideo() {
+				pictures++
+				continue
+			}
+			if first := noon().Add(500 * time.Millisecond); sounds == 0 && (u.Wall.After(first) || u.Wall.Add(c.packet).Before(first)) {
+				t.Errorf("%s: the sound begins at %v", file, u.Wall)
+			}
+			if d := u.Wall.Sub(wall); sounds > 0 && ((d-c.packet).Abs() > 50*time.Microsecond || u.PTS-pts != c.ticks) {
+				t.Errorf("%s: sound %d is %v, %d ticks, after the one before", file, sounds, d, u.PTS-pts)
+			}
+			if i > 0 && u.Wall.Before(units[i-1].Wall) || len(u.NALUs) != 1 || len(u.NALUs[0]) == 0 || u.Key {
+				t.Errorf("%s: unit %d: %+v", file, i, u)
+			}
+			wall, pts = u.Wall, u.PTS
+			sounds++
+		}
+		if want := int(500*time.Millisecond/c.packet) + 1; pictures != 15 || sounds < want-1 || sounds > want+1 {
+			t.Errorf("%s: %d pictures, %d sounds", file, pictures, sounds)
+		}
+	}
+}
+
+func equal(a, b media.Track) bool {
+	return a.Codec == b.Codec && a.ClockRate == b.ClockRate && a.Channels == b.Channels && slices.Equal(a.AACConfig, b.AACConfig)
+}
+
 func TestUnitsOfAnArchive(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("testdata/small.mp4")
@@ -52,7 +107,7 @@ func TestUnitsOfAnArchive(t *testing.T) {
 	}
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/clips/gate.mp4" || r.URL.Query().Get("from") != "2026-11-23T12:00:00Z" ||
-			r.URL.Query().Get("to") != "2026-11-23T12:00:10Z" {
+			r.URL.Query().Get("to") != "2026-11-23T12:00:10Z" || r.URL.Query().Get("sound") != "original" {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
@@ -93,7 +148,7 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func FuzzParse(f *testing.F) {
-	for _, file := range []string{"small.mp4", "small265.mp4"} {
+	for _, file := range []string{"small.mp4", "small265.mp4", "alaw.mp4", "aac.mp4", "opus.mp4"} {
 		data, err := os.ReadFile("testdata/" + file)
 		if err != nil {
 			f.Fatal(err)

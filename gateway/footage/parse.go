@@ -9,31 +9,42 @@ import (
 	"skein/edge/media"
 )
 
-// Parse returns the pictures of a progressive MP4 in decoding order, those before its edit list's start included.
-// starts is the capture time of the first one that is shown. Of several video tracks, as codecs change, it takes the
-// last.
+// Parse returns the pictures of a progressive MP4 in decoding order, those before its edit list's start included, and
+// its sound between them, each unit with the time of its track, from what is shown first on. starts is the capture time
+// of the first one that is shown. Of several video tracks, as codecs change, it takes the last.
 func Parse(data []byte, starts time.Time) ([]*media.AccessUnit, error) {
 	moov := one(data, "moov")
 	scale := scaleOf(one(moov, "mvhd"))
 	if scale == 0 {
 		return nil, fmt.Errorf("%w: no movie", errClip)
 	}
-	traks := all(moov, "trak")
-	for i := len(traks) - 1; i >= 0; i-- {
-		if t, ok := newTrack(traks[i], scale); ok {
-			return t.units(data, starts)
+	var pictures, sound []sample
+	for _, trak := range all(moov, "trak") {
+		t, ok := newTrack(trak, scale)
+		if !ok {
+			continue
+		}
+		s, err := t.units(data, starts)
+		switch {
+		case err != nil:
+			return nil, err
+		case t.video:
+			pictures = s
+		default:
+			sound = append(sound, s...)
 		}
 	}
-	return nil, nil
+	return merge(pictures, sound), nil
 }
 
-// track is a video track with its descriptions, one for each sample entry.
+// track is a track with what its sample entries describe.
 type track struct {
+	video bool
 	stbl  []byte
 	scale int64
 	delay time.Duration // of the track in the movie
 	skip  int64         // ticks before what is shown
-	descs []*media.Description
+	descs []*media.Track
 }
 
 func newTrack(trak []byte, movieScale int64) (*track, bool) {
@@ -43,16 +54,20 @@ func newTrack(trak []byte, movieScale int64) (*track, bool) {
 		return nil, false
 	}
 	good := true
-	if each(stsd[8:], func(_ string, body []byte) {
+	if each(stsd[8:], func(kind string, body []byte) {
 		d, ok := describe(body)
-		good = good && ok
+		if !ok {
+			d, ok = describeSound(kind, body, int(t.scale))
+		}
 		t.descs = append(t.descs, d)
-	}) != nil || !good {
+		good = good && ok && d.Codec.IsVideo() == t.descs[0].Codec.IsVideo()
+	}) != nil || !good || len(t.descs) == 0 {
 		return nil, false
 	}
+	t.video = t.descs[0].Codec.IsVideo()
 	empty, skip := edit(one(trak, "edts", "elst"))
 	t.delay, t.skip = duration(empty, movieScale), skip
-	return t, len(t.descs) > 0
+	return t, true
 }
 
 func duration(ticks, scale int64) time.Duration {
@@ -101,13 +116,13 @@ func (t *track) samples() (s samples, err error) {
 }
 
 // units reads all samples.
-func (t *track) units(data []byte, starts time.Time) ([]*media.AccessUnit, error) {
+func (t *track) units(data []byte, starts time.Time) ([]sample, error) {
 	s, err := t.samples()
 	if err != nil {
 		return nil, err
 	}
 	origin := starts.Add(-t.delay)
-	var out []*media.AccessUnit
+	var out []sample
 	durs, moves := cursor{t: s.durs}, cursor{t: s.moves}
 	chunks := chunkCursor{s: s}
 	sync := 0
@@ -118,9 +133,11 @@ func (t *track) units(data []byte, starts time.Time) ([]*media.AccessUnit, error
 			return nil, fmt.Errorf("%w: sample %d lies outside the file", errClip, i+1)
 		}
 		chunks.at += size
-		nalus, err := split(data[offset : offset+size])
-		if err != nil {
-			return nil, fmt.Errorf("sample %d: %w", i+1, err)
+		nalus := [][]byte{data[offset : offset+size : offset+size]}
+		if t.video {
+			if nalus, err = split(nalus[0]); err != nil {
+				return nil, fmt.Errorf("sample %d: %w", i+1, err)
+			}
 		}
 		key := s.syncs.b == nil
 		for sync < s.syncs.rows && int(s.syncs.at(sync, 0)) <= i+1 {
@@ -128,9 +145,9 @@ func (t *track) units(data []byte, starts time.Time) ([]*media.AccessUnit, error
 			sync++
 		}
 		pts := dts + int64(int32(moves.next()))
-		out = append(out, &media.AccessUnit{
-			Desc: t.descs[entry-1], Key: key, NALUs: nalus, Wall: origin.Add(duration(pts-t.skip, t.scale)),
-		})
+		out = append(out, sample{track: t.descs[entry-1], unit: &media.AccessUnit{
+			Key: key && t.video, NALUs: nalus, PTS: pts - t.skip, Wall: origin.Add(duration(pts-t.skip, t.scale)),
+		}})
 		dts += int64(durs.next())
 	}
 	return out, nil

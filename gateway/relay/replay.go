@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 	"skein/edge/stream"
 )
 
-// stateReplay is the state of a slot that shows recorded pictures.
+// stateReplay is the state of a slot that shows recorded pictures, and plays recorded sound if it is listened to.
 const stateReplay status.State = "replay"
 
 const (
@@ -123,7 +124,8 @@ func (r *Relay) openReplay(ctx context.Context, camera string, from time.Time) (
 	for err == nil && len(units) == 0 && p.passOver() {
 		units, err = p.fetch(ctx)
 	}
-	if err == nil && len(units) == 0 {
+	// What lies before the moment asked for is only needed to decode it: it goes out at once.
+	if err == nil && !p.begin(units, from) {
 		err = fail(CodeNoFootage, "nothing is recorded of camera %q at that time", camera)
 	}
 	if err != nil {
@@ -134,8 +136,6 @@ func (r *Relay) openReplay(ctx context.Context, camera string, from time.Time) (
 		}
 		return nil, nil, err
 	}
-	// What lies before the moment asked for is only needed to decode it: it goes out at once.
-	p.begin(units, from)
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -157,9 +157,10 @@ type replayer struct {
 	next    time.Time // footage from here on is asked for next
 	upTo    time.Time // end of the chunk asked for last
 
-	queue []*media.AccessUnit // still to be published
+	queue []*media.AccessUnit // still to be published; its own copies, with their PTS
 	base  time.Time           // capture time at PTS 0
-	last  time.Time           // capture time of the newest unit taken
+	last  time.Time           // capture time of the newest picture taken
+	heard time.Time           // capture time of the newest sound taken
 	due   time.Time           // when the unit captured at shown is published
 	shown time.Time
 }
@@ -188,10 +189,15 @@ func (p *replayer) passOver() bool {
 	return true
 }
 
-// begin takes the first chunk and publishes what lies before the moment from.
-func (p *replayer) begin(units []*media.AccessUnit, from time.Time) {
+// begin takes the first chunk and publishes what lies before the moment from; false if there is no picture in it.
+func (p *replayer) begin(units []*media.AccessUnit, from time.Time) bool {
+	if len(units) == 0 {
+		return false
+	}
 	p.base = units[0].Wall
-	p.take(units)
+	if !p.take(units) {
+		return false
+	}
 	p.shown, p.due = from, time.Now()
 	if first := p.queue[0].Wall; first.After(from) {
 		p.shown = first
@@ -200,12 +206,26 @@ func (p *replayer) begin(units []*media.AccessUnit, from time.Time) {
 		p.publish()
 	}
 	p.publish()
+	return true
 }
 
-// take queues what is new in a chunk. After a hole it waits for a key frame.
+// take queues what is new in a chunk, and tells whether there are pictures in it. After a hole it waits for a key frame.
 func (p *replayer) take(units []*media.AccessUnit) bool {
 	fresh := 0
+	var first *media.AccessUnit // sound of this chunk, as it was read
+	var pts int64               // of first
 	for _, u := range units {
+		if !u.IsVideo() {
+			if fresh == 0 && p.last.IsZero() || !u.Wall.After(p.heard.Add(time.Millisecond)) {
+				continue // before all pictures, or the end of the former chunk
+			}
+			if first == nil || !sameTrack(u, first) {
+				first, pts = u, p.ptsOf(u) // from here on it is counted: receivers hear every tick that is missing
+			}
+			p.enqueue(u, pts+u.PTS-first.PTS)
+			p.heard = u.Wall
+			continue
+		}
 		if !p.last.IsZero() && !u.Wall.After(p.last.Add(time.Millisecond)) && fresh == 0 {
 			continue // the end of the former chunk, here only to decode this one
 		}
@@ -213,10 +233,10 @@ func (p *replayer) take(units []*media.AccessUnit) bool {
 			continue
 		}
 		fresh++
-		p.queue = append(p.queue, u)
+		p.enqueue(u, p.ptsOf(u))
 	}
 	for _, u := range units {
-		if u.Wall.After(p.last) {
+		if u.IsVideo() && u.Wall.After(p.last) {
 			p.last = u.Wall
 		}
 	}
@@ -226,14 +246,30 @@ func (p *replayer) take(units []*media.AccessUnit) bool {
 	return fresh > 0
 }
 
+// ptsOf returns the media time of a unit's capture time.
+func (p *replayer) ptsOf(u *media.AccessUnit) int64 {
+	return int64(math.Round(u.Wall.Sub(p.base).Seconds() * float64(u.Desc.Tracks[u.Track].ClockRate)))
+}
+
+// sameTrack tells whether the media times of two units can be compared.
+func sameTrack(a, b *media.AccessUnit) bool {
+	s, t := &a.Desc.Tracks[a.Track], &b.Desc.Tracks[b.Track]
+	return s.Codec == t.Codec && s.ClockRate == t.ClockRate && s.Channels == t.Channels
+}
+
+// enqueue adds a copy of u with its media time.
+func (p *replayer) enqueue(u *media.AccessUnit, pts int64) {
+	p.queue = append(p.queue, &media.AccessUnit{
+		Desc: u.Desc, Track: u.Track, Key: u.Key, NALUs: u.NALUs, Wall: u.Wall, PTS: pts,
+	})
+}
+
 // publish gives the oldest queued unit to the stream, as if it came now.
 func (p *replayer) publish() {
 	u := p.queue[0]
 	p.queue[0], p.queue = nil, p.queue[1:]
-	p.stream.Publish(&media.AccessUnit{
-		Desc: u.Desc, Track: u.Track, Key: u.Key, NALUs: u.NALUs, Wall: u.Wall, Arrival: time.Now(),
-		PTS: int64(u.Wall.Sub(p.base).Seconds() * float64(u.Desc.Tracks[u.Track].ClockRate)),
-	})
+	u.Arrival = time.Now()
+	p.stream.Publish(u)
 }
 
 // run publishes until ctx ends or the footage does.

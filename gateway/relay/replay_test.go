@@ -17,6 +17,7 @@ import (
 type tape struct {
 	since time.Time // of the recording
 	mu    sync.Mutex
+	sound media.Codec // a packet of 20 ms with its number, if not 0
 	asked []time.Time // begin of every range asked for
 	until time.Time   // nothing is recorded from then on; zero: all is
 }
@@ -24,6 +25,7 @@ type tape struct {
 const (
 	tapeFrame = 40 * time.Millisecond
 	tapeGOP   = 25
+	tapeSound = tapeFrame / 2
 )
 
 func (a *tape) Units(_ context.Context, camera string, from, to time.Time) ([]*media.AccessUnit, error) {
@@ -34,6 +36,13 @@ func (a *tape) Units(_ context.Context, camera string, from, to time.Time) ([]*m
 		return nil, nil
 	}
 	desc := &media.Description{Tracks: []media.Track{{Codec: media.H264, ClockRate: 90000, SPS: sps, PPS: pps}}}
+	if a.sound != 0 {
+		t := media.Track{Codec: a.sound, ClockRate: 8000, Channels: 1}
+		if a.sound == media.AAC {
+			t.ClockRate, t.AACConfig = 16000, []byte{0x14, 0x08}
+		}
+		desc.Tracks = append(desc.Tracks, t)
+	}
 	first := max(int(from.Sub(a.since)/tapeFrame), 0) / tapeGOP * tapeGOP
 	var out []*media.AccessUnit
 	for n := first; ; n++ {
@@ -48,6 +57,15 @@ func (a *tape) Units(_ context.Context, camera string, from, to time.Time) ([]*m
 		}
 		binary.BigEndian.PutUint32(nalu[1:], uint32(n))
 		out = append(out, &media.AccessUnit{Desc: desc, Key: n%tapeGOP == 0, NALUs: [][]byte{nalu}, Wall: at})
+		for i := 2 * n; a.sound != 0 && i < 2*n+2; i++ {
+			// An archive has sound from the packet on that the range begins in.
+			if wall := a.since.Add(time.Duration(i) * tapeSound); wall.Add(tapeSound).After(from) && wall.Before(to) {
+				out = append(out, &media.AccessUnit{
+					Desc: desc, Track: 1, NALUs: [][]byte{binary.BigEndian.AppendUint32(nil, uint32(i))},
+					PTS: int64(i) * int64(desc.Tracks[1].ClockRate) / 50, Wall: wall,
+				})
+			}
+		}
 	}
 }
 
@@ -144,6 +162,122 @@ func TestReplay(t *testing.T) {
 		}
 		seq, stamp = p.SequenceNumber, p.Timestamp
 	}
+}
+
+// A replay plays the sound of its time to who listens, without a hole or a doubled packet, in step with the picture by
+// what sender reports say, and the live sound again after it.
+func TestReplayHasSound(t *testing.T) {
+	t.Parallel()
+	a := &tape{since: time.Now().Add(-5 * time.Minute).Truncate(time.Millisecond), sound: media.G711A}
+	c := sizedCamera(500)
+	c.desc = &media.Description{Tracks: []media.Track{c.desc.Tracks[0], {Codec: media.G711A, ClockRate: 8000, Channels: 1}}}
+	c.voice = 'v'
+	c.publish()
+	live(t, c, 25)
+	r, cs := prepare(t, relay.Config{}, map[string]*camera{"a/sub": c})
+	r.Use(relay.Parts{Archive: a})
+	launch(t, r, cs)
+	w := newWall(t, r, 1, mayReplay())
+	w.tell(`{"type":"show","slot":0,"camera":"a","profile":"sub"}`)
+	w.tell(`{"type":"listen","slot":0}`)
+	w.state(is(0, "a", "live"))
+	w.voice('v')
+	w.tell(`{"type":"replay","slot":0,"back_s":12}`)
+	w.state(is(0, "a", "replay"))
+	var last int
+	var at, behind time.Time // of the newest sound heard
+	var stamp uint32
+	timeout := time.After(30 * time.Second)
+	for heard := 0; heard < 600; { // twelve seconds: more than what is in the archive at first
+		select {
+		case p := <-w.sound:
+			if len(p.Payload) != 4 {
+				if heard > 0 {
+					t.Fatalf("live sound in a replay, after %d packets", heard)
+				}
+				continue
+			}
+			n := int(binary.BigEndian.Uint32(p.Payload))
+			if heard > 0 && (n != last+1 || p.Timestamp-stamp != 160) {
+				t.Fatalf("sound %d at %d follows %d at %d", n, p.Timestamp, last, stamp)
+			}
+			last, stamp, at, behind = n, p.Timestamp, time.Now(), a.since.Add(time.Duration(n)*tapeSound)
+			heard++
+			w.captured(t, 8000, p.Timestamp, behind)
+		case p := <-w.packets[0]:
+			if n, _, ok := numbered(p); ok && heard > 50 {
+				taken := a.since.Add(time.Duration(n) * tapeFrame)
+				w.captured(t, 90000, p.Timestamp, taken)
+				if d := taken.Sub(behind) - time.Since(at); d.Abs() > time.Second {
+					t.Errorf("a picture %v from the sound heard", d)
+				}
+			}
+		case <-timeout:
+			t.Fatalf("%d sounds", heard)
+		}
+	}
+	if w.compared[8000] < 200 || w.compared[90000] < 100 {
+		t.Errorf("times compared: %v", w.compared)
+	}
+	w.tell(`{"type":"live","slot":0}`)
+	w.state(is(0, "a", "live"))
+	w.voice('v')
+}
+
+// voice waits for the sound of a camera that is live.
+func (w *wallClient) voice(v byte) {
+	w.t.Helper()
+	timeout := time.After(10 * time.Second)
+	for {
+		select {
+		case p := <-w.sound:
+			if len(p.Payload) == 1 && p.Payload[0] == v {
+				return
+			}
+		case <-w.packets[0]:
+		case <-timeout:
+			w.t.Fatalf("no live sound")
+		}
+	}
+}
+
+// captured compares when something was taken with what the newest sender report of its clock says.
+func (w *wallClient) captured(t *testing.T, rate int, stamp uint32, at time.Time) {
+	t.Helper()
+	report := w.reports[rate].Load()
+	if report == nil || report.taken.Before(at.Add(-time.Minute)) || report.taken.After(at.Add(5*time.Second)) {
+		return // of the live picture
+	}
+	says := report.taken.Add(time.Duration(int32(stamp-report.stamp)) * time.Second / time.Duration(rate))
+	if off := says.Sub(at); off.Abs() > 5*time.Millisecond {
+		t.Errorf("clock of %d: captured at %v, sender reports say %v later", rate, at, off)
+	}
+	w.compared[rate]++
+}
+
+// AAC is heard in a replay too, by a transcoding of its own.
+func TestReplayHasAAC(t *testing.T) {
+	t.Parallel()
+	f := &fakeTranscoder{}
+	r, cs := prepare(t, relay.Config{SoundTranscodes: 1}, speaking(t, "a"))
+	r.Use(relay.Parts{Transcoder: f, Archive: &tape{since: time.Now().Add(-5 * time.Minute), sound: media.AAC}})
+	launch(t, r, cs)
+	w := newWall(t, r, 1, mayReplay())
+	w.tell(`{"type":"show","slot":0,"camera":"a","profile":"sub"}`)
+	w.state(is(0, "a", "live"))
+	w.tell(`{"type":"replay","slot":0,"back_s":20}`)
+	w.state(func(s wallState) bool { return s.State == "replay" && s.Sound == "" })
+	if n := f.hummings.Load(); n != 0 {
+		t.Errorf("%d sounds transcoded that nobody listens to", n)
+	}
+	w.tell(`{"type":"listen","slot":0}`)
+	w.state(func(s wallState) bool { return s.State == "replay" && s.Sound == string(relay.CodeSoundTranscoded) })
+	w.hears(0) // the first byte of a number
+	w.tell(`{"type":"live","slot":0}`)
+	w.state(sounds(0, relay.CodeSoundTranscoded))
+	w.hears('a')
+	w.tell(`{"type":"hide","slot":0}`)
+	within(t, "end of all", func() bool { return f.hums.Load() == 0 && cs.inUse.Load() == 0 })
 }
 
 // A replay that finds nothing leaves the live picture, and says why.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
@@ -37,11 +39,21 @@ type wallClient struct {
 	packets []chan *rtp.Packet
 	sound   chan *rtp.Packet
 	session relay.Session
+
+	reports  map[int]*atomic.Pointer[report] // newest by clock rate
+	compared map[int]int
+}
+
+// report is what a sender report says: when what has the stamp was captured.
+type report struct {
+	taken time.Time
+	stamp uint32
 }
 
 func newWall(tb testing.TB, r *relay.Relay, slots int, v relay.Viewer) *wallClient {
 	tb.Helper()
-	w := &wallClient{t: tb, open: make(chan struct{}), states: make(chan wallState, 4096)}
+	w := &wallClient{t: tb, open: make(chan struct{}), states: make(chan wallState, 4096), compared: map[int]int{}}
+	w.reports = map[int]*atomic.Pointer[report]{8000: {}, 48000: {}, 90000: {}}
 	m := &webrtc.MediaEngine{}
 	must(tb, m.RegisterCodec(h264Codec, webrtc.RTPCodecTypeVideo))
 	must(tb, m.RegisterCodec(webrtc.RTPCodecParameters{
@@ -70,6 +82,7 @@ func newWall(tb testing.TB, r *relay.Relay, slots int, v relay.Viewer) *wallClie
 		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
 	must(tb, err)
 	w.pc.OnTrack(func(track *webrtc.TrackRemote, rcv *webrtc.RTPReceiver) {
+		go w.readReports(track, rcv)
 		for {
 			p, _, err := track.ReadRTP()
 			if err != nil {
@@ -105,6 +118,23 @@ func newWall(tb testing.TB, r *relay.Relay, slots int, v relay.Viewer) *wallClie
 		tb.Fatal("data channel did not open")
 	}
 	return w
+}
+
+// readReports keeps the newest sender report of a track.
+func (w *wallClient) readReports(track *webrtc.TrackRemote, rcv *webrtc.RTPReceiver) {
+	for {
+		pkts, _, err := rcv.ReadRTCP()
+		if err != nil {
+			return
+		}
+		for _, p := range pkts {
+			if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == uint32(track.SSRC()) {
+				const epoch = 2208988800
+				taken := time.Unix(int64(sr.NTPTime>>32)-epoch, int64(sr.NTPTime&0xffffffff)*1e9>>32)
+				w.reports[int(track.Codec().ClockRate)].Store(&report{taken: taken, stamp: sr.RTPTime})
+			}
+		}
+	}
 }
 
 func (w *wallClient) tell(format string, args ...any) {

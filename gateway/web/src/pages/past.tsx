@@ -54,6 +54,7 @@ export function usePast(o: {
       const can = await transport.replay(slot, backS);
       if (mine.signal.aborted) return;
       if (can) return setPast({ phase: "wall", backS, since: Date.now() });
+      if (transport.sound().slot === slot) transport.listen(undefined); // live sound under an old picture would deceive
       try {
         const clip = await instantClip(camera, Date.now() + clockOffset.current, backS, mine.signal);
         if (mine.signal.aborted) return;

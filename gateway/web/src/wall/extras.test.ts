@@ -60,7 +60,6 @@ describe("the sound of a wall", () => {
   it.each([
     ["another camera", (s: WallSession) => s.show(0, show("b"))],
     ["an emptied tile", (s: WallSession) => s.hide(0)],
-    ["a replay", (s: WallSession) => void s.replay(0, 10)],
   ])("ends with %s", (_, change) => {
     const { session, last, said } = wall();
     session.show(0, show("a"));
@@ -69,6 +68,18 @@ describe("the sound of a wall", () => {
     change(session);
     expect(session.sound().slot).toBeUndefined();
     expect(said("listen").at(-1)).toEqual({ type: "listen", slot: -1 });
+  });
+
+  it("goes on in a replay: the gateway sends the sound of its time", () => {
+    const { session, last, said } = wall();
+    session.show(0, show("a"));
+    last().up();
+    session.listen(0);
+    void session.replay(0, 10);
+    last().say(state(0, "a", { state: "replay", replay: true, behind_ms: 10_000 }));
+    session.live(0);
+    expect(session.sound().slot).toBe(0);
+    expect(said("listen").map((m) => m.slot)).toEqual([0]);
   });
 
   it("says what the gateway says of it", () => {

@@ -166,7 +166,6 @@ export class WallSession implements LiveTransport {
 
   async replay(slot: number, backS: number): Promise<boolean> {
     if (!this.isOpen || !this.wanted.has(slot)) return false;
-    this.silence(slot); // live sound under an old picture would deceive
     return this.replays.ask(slot, backS);
   }
 
