@@ -29,6 +29,13 @@ type answer struct {
 	Error string
 	MS    int
 
+	Title string // of the speaker
+	Sound struct {
+		Codec              string
+		Seconds, Energy    float64
+		Concealed, DelayMs float64
+	}
+
 	Peers, Open, Negotiations, Slots int
 	Tiles                            []struct {
 		Camera, State, Transport string

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -293,5 +295,33 @@ func TestSoundOfAAC(t *testing.T) {
 	in := wall.listen(t, 4*time.Second)
 	if loud, part := loudness(in[len(in)/4:]), share(in[len(in)/4:], tone); loud < 300 || part > 0.3 {
 		t.Errorf("the voice: loudness %.0f, %.2f at %d Hz", loud, part, tone)
+	}
+}
+
+// TestSoundInChromium proves that the console plays an AAC camera, live and in a replay.
+func TestSoundInChromium(t *testing.T) {
+	ffmpeg := tool(t, "ffmpeg")
+	if _, err := os.Stat("gateway/web/node_modules/playwright-core"); err != nil {
+		tool(t, "gateway/web/node_modules/playwright-core") // make test installs it
+	}
+	n := newNode(t, "all")
+	n.configure(t, oneUnit+access+"spool: {segment: 4s}\ncameras:\n  - {id: pushed, name: P, unit: yf, main: push, record: main}\n")
+	n.start(t)
+	launchPublisher(t, ffmpeg, n.rtsp)
+	n.awaitState(t, status.Live, 40*time.Second, "pushed")
+	m := regexp.MustCompile(`with the password\s+(\S+)\n`).FindStringSubmatch(n.out.String())
+	if m == nil {
+		t.Fatal("no first password")
+	}
+	c := openConsole(t, n, m[1])
+	c.ask(`{"do":"login"}`)
+	c.ask(`{"do":"moving","n":1}`)
+	for _, q := range []string{`{"do":"listen","camera":"pushed"}`, `{"do":"back","camera":"pushed","n":10}`} {
+		a := c.ask("%s", q)
+		t.Logf("%s: after %d ms %q: %+v", q, a.MS, a.Title, a.Sound)
+		// The tone's energy is (1/8)^2/2 a second.
+		if s := a.Sound; s.Codec != "audio/opus" || s.Seconds < 3 || s.Energy/s.Seconds < 0.004 || s.Concealed > 0.2 {
+			t.Errorf("%s: %+v", q, s)
+		}
 	}
 }

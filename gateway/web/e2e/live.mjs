@@ -31,6 +31,22 @@ function spy() {
     open: made.filter((p) => p.connectionState !== "closed").length,
     slots: made.at(-1)?.getTransceivers().length ?? 0,
   });
+  /** Figures of the sound that arrived since the last call. */
+  let old = {};
+  window.liveSound = async () => {
+    const all = [...((await made.at(-1)?.getStats())?.values() ?? [])];
+    const s = all.find((x) => x.type === "inbound-rtp" && x.kind === "audio") ?? {};
+    const since = (k) => (s[k] ?? 0) - (old[k] ?? 0);
+    const out = {
+      codec: all.find((x) => x.id === s.codecId)?.mimeType ?? "",
+      seconds: since("totalSamplesDuration"),
+      energy: since("totalAudioEnergy"),
+      concealed: since("concealedSamples") / Math.max(1, since("totalSamplesReceived")),
+      delayMs: Math.round((1000 * since("jitterBufferDelay")) / Math.max(1, since("jitterBufferEmittedCount"))),
+    };
+    old = s;
+    return out;
+  };
 }
 
 /** Runs in the page: every tile with its camera, state, picture size and whether its picture goes on. */
@@ -68,6 +84,24 @@ async function until(what, good) {
   }
 }
 
+/** Waits until the tile says that its sound is heard, then measures it for some seconds. */
+async function hears(camera) {
+  const speaker = tileOf(camera).locator(".speaker");
+  const end = performance.now() + timeout;
+  for (;;) {
+    const hearing = await speaker.getAttribute("data-hearing");
+    if (hearing === "on") break;
+    if (performance.now() > end) throw new Error(`${camera} is heard: ${hearing}`);
+    await new Promise((r) => setTimeout(r, 200));
+  }
+  await new Promise((r) => setTimeout(r, 2000)); // until the jitter buffer has settled
+  await page.evaluate(() => window.liveSound());
+  await new Promise((r) => setTimeout(r, 4000));
+  return { sound: await page.evaluate(() => window.liveSound()), title: await speaker.getAttribute("title") };
+}
+
+const tileOf = (camera) => page.locator(`[data-testid^='tile-'][data-camera='${camera}']`).first();
+
 const bad = new Set(["frozen", "no_signal", "offline"]);
 
 const answers = {
@@ -90,6 +124,19 @@ const answers = {
     await page.getByTestId("tree-search").fill(camera);
     await page.getByTestId(`tree-camera-${camera}`).click();
     return until(`${camera} moves`, (t) => t.some((x) => x.camera === camera && x.moves));
+  },
+  /** Presses the speaker of the camera's tile and measures what is heard. */
+  async listen({ camera }) {
+    await tileOf(camera).hover();
+    await tileOf(camera).locator(".speaker").click();
+    return hears(camera);
+  },
+  /** Goes back in time with a tile that is listened to, and measures what is heard then. */
+  async back({ camera, n }) {
+    await tileOf(camera).hover();
+    await tileOf(camera).locator(`[data-testid^='back-${n}-']`).click();
+    await page.getByTestId("past-age").waitFor({ timeout });
+    return hears(camera);
   },
   counts: () => page.evaluate(() => window.liveCounts()),
 };

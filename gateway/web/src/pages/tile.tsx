@@ -246,7 +246,6 @@ export const Tile = memo(function Tile(p: TileProps) {
   const name = camera?.name ?? p.assigned ?? "";
   const replay = (backS: number) => {
     if (p.tour) transport?.tourPause(slot, true);
-    if (p.heard.slot === slot) transport?.listen(undefined);
     void start(backS);
   };
   const snapshot = async () => {
