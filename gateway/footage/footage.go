@@ -20,8 +20,8 @@ import (
 // maxClip bounds a clip held in memory, in bytes.
 const maxClip = 64 << 20
 
-// Archive reads from an archive's handler, which takes GET /v1/clips/{camera}.mp4?from&to&sound=original. The caller has
-// checked that the footage may be seen.
+// Archive reads from an archive's handler, which takes GET /v1/clips/{camera}.mp4?from&to&sound=original. The caller
+// has checked that the footage may be seen.
 type Archive struct{ Handler http.Handler }
 
 var _ relay.Archive = Archive{}

@@ -100,9 +100,9 @@ type Transcoder interface {
 // Archive reads recorded footage back.
 type Archive interface {
 	// Units returns the pictures of a camera captured in [from, to), in decoding order and beginning with a key frame, if
-	// need be one from before from, and the sound between them, by capture time. Their Desc has one picture and at most one
-	// sound, their Wall is the capture time, and PTS counts from any moment, but one for all units of a track. No footage
-	// is an empty result. What is still on its way into the archive is waited for, within reason.
+	// need be one from before from, and the sound between them, by capture time. Their Desc has one picture and at most
+	// one sound, their Wall is the capture time, and PTS counts from any moment, but one for all units of a track. No
+	// footage is an empty result. What is still on its way into the archive is waited for, within reason.
 	Units(ctx context.Context, camera string, from, to time.Time) ([]*media.AccessUnit, error)
 }
 

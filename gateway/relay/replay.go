@@ -209,7 +209,8 @@ func (p *replayer) begin(units []*media.AccessUnit, from time.Time) bool {
 	return true
 }
 
-// take queues what is new in a chunk, and tells whether there are pictures in it. After a hole it waits for a key frame.
+// take queues what is new in a chunk, and tells whether there are pictures in that. After a hole it waits for a key
+// frame.
 func (p *replayer) take(units []*media.AccessUnit) bool {
 	fresh := 0
 	var first *media.AccessUnit // sound of this chunk, as it was read

@@ -6,8 +6,8 @@ import (
 	"skein/recorder/fmp4"
 )
 
-// audioSlack is how far sound may lie from its wall time before it is moved. Sound as it was recorded is only ever moved
-// to come behind the sound before it, for which originalSlack is the limit.
+// audioSlack is how far sound may lie from its wall time before it is moved. Sound as it was recorded is only moved to
+// come behind the sound before it, for which originalSlack is the limit.
 const (
 	audioSlack    = 60 * time.Millisecond
 	originalSlack = 20 * time.Millisecond
