@@ -133,8 +133,8 @@ func (q *request) offers(c media.Codec) bool {
 	return ok
 }
 
-// match finds what of the description the offer can take, AAC as Opus if asOpus. A zero Track means none. It is an error
-// if the picture cannot be sent although one is asked for: the reason is what lets a console fall back to another
+// match finds what of the description the offer can take, AAC as Opus if asOpus. A zero Track means none. It is an
+// error if the picture cannot be sent although one is asked for: the reason is what lets a console fall back to another
 // profile.
 func (q *request) match(d *media.Description, asOpus bool) (video, sound media.Track, err error) {
 	if i := d.Audio(); i >= 0 && len(q.audio) > 0 {
