@@ -29,6 +29,7 @@ import (
 //	{"type":"state","slot":0,"camera":"gate-3","profile":"sub","state":"live","reason":"","age_ms":40,"fps":15,
 //	 "kbps":480}
 //	{"type":"error","slot":0,"reason":"bad-message","detail":"…"}    slot only where it is about one
+//	{"type":"alive"}    every second: a page that hears nothing for longer restarts ICE, and begins anew if that fails
 //
 // A slot is the index of its video section in the offer. States are those of package status. From the first live or
 // delayed state for a camera on, the pictures of the slot are that camera's. While a slot tours, its states also hold
@@ -89,6 +90,11 @@ type tourState struct {
 	Index  int  `json:"index"`
 	Total  int  `json:"total"`
 	Paused bool `json:"paused"`
+}
+
+// aliveMessage tells the page that the way to it works.
+type aliveMessage struct {
+	Type string `json:"type"`
 }
 
 // errorMessage answers a message that was not understood.

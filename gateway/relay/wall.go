@@ -208,6 +208,7 @@ func (w *wall) tune() {
 // tick reports on every tile, once a second.
 func (w *wall) tick() {
 	now := time.Now()
+	w.send(aliveMessage{Type: "alive"})
 	for _, t := range w.tiles {
 		t.tick(now)
 	}

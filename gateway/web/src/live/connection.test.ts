@@ -98,7 +98,7 @@ class FakePeer extends EventTarget {
   }
 }
 
-function setUp(patch: () => Promise<Response> = async () => new Response(reply, { status: 200 })) {
+function setUp(patch: () => Promise<Response> = async () => new Response(reply, { status: 200 }), heartbeatMs = 0) {
   const peer = new FakePeer();
   const sent: { path: string; o: RequestOptions }[] = [];
   const send = async (path: string, o: RequestOptions) => {
@@ -109,7 +109,10 @@ function setUp(patch: () => Promise<Response> = async () => new Response(reply, 
   };
   const on = { up: vi.fn(), track: vi.fn(), down: vi.fn(), message: vi.fn(), ready: vi.fn() };
   const createPeer = () => peer as unknown as RTCPeerConnection;
-  const c = new Connection({ url: "/v1/whep/a", slots: 3, channel: "wall", createPeer, send, codecs: () => [] }, on);
+  const c = new Connection(
+    { url: "/v1/whep/a", slots: 3, channel: "wall", createPeer, send, codecs: () => [], heartbeatMs },
+    on,
+  );
   return { peer, sent, on, c };
 }
 
@@ -178,6 +181,52 @@ describe("a connection", () => {
     await vi.advanceTimersByTimeAsync(4000);
     expect(silent.on.down).toHaveBeenCalledOnce();
     expect(silent.peer.connectionState).toBe("closed");
+  });
+
+  describe("to a server that says something every second", () => {
+    const hear = (peer: FakePeer) => peer.channel.dispatchEvent(Object.assign(new Event("message"), { data: "{}" }));
+    const patches = (sent: { o: RequestOptions }[]) => sent.filter((s) => s.o.method === "PATCH").length;
+    async function connected(patch?: () => Promise<Response>) {
+      const all = setUp(patch, 2000);
+      await all.c.open();
+      all.peer.become("connected");
+      all.peer.channel.dispatchEvent(new Event("open"));
+      return all;
+    }
+
+    it("leaves a path alone on which it is heard", async () => {
+      const { peer, sent, on } = await connected();
+      for (let s = 0; s < 30; s++) {
+        await vi.advanceTimersByTimeAsync(1900);
+        hear(peer);
+      }
+      expect(patches(sent)).toBe(0);
+      expect(on.down).not.toHaveBeenCalled();
+    });
+
+    it("restarts ICE soon after it falls silent, and goes on once it is heard again", async () => {
+      const { peer, sent, on } = await connected();
+      hear(peer);
+      await vi.advanceTimersByTimeAsync(2600);
+      expect(patches(sent)).toBe(1);
+      hear(peer); // the browser never noticed anything
+      await vi.advanceTimersByTimeAsync(1900);
+      hear(peer);
+      await vi.advanceTimersByTimeAsync(1900);
+      expect(patches(sent)).toBe(1);
+      expect(on.down).not.toHaveBeenCalled();
+    });
+
+    it("is down at once when the session is gone, and never speaks up after its end", async () => {
+      const { on, c } = await connected(async () => Promise.reject(new ApiError("missing", 404, {})));
+      await vi.advanceTimersByTimeAsync(2600);
+      expect(on.down).toHaveBeenCalledExactlyOnceWith({ reason: "connection_lost", refused: false });
+      const other = await connected();
+      other.c.close();
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(patches(other.sent)).toBe(0);
+      c.close();
+    });
   });
 
   it("gives up on a set-up that takes too long", async () => {

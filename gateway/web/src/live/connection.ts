@@ -43,9 +43,13 @@ export interface ConnectionOptions {
   restartMs?: number;
   /** How long the whole set-up may take, ms. */
   openMs?: number;
+  /** The server says something on the data channel at least so often, ms; 0: it does not. Silence is a lost path. */
+  heartbeatMs?: number;
 }
 
 const gatherMs = 150;
+/** Messages may wait behind other work of the page: so long after a missing one it is really missing. */
+const doubtMs = 500;
 
 /** Waits until the local candidates are gathered, at most `ms`: the gateway finds us by our checks anyway. */
 function gathered(pc: RTCPeerConnection, ms: number): Promise<void> {
@@ -101,6 +105,7 @@ export class Connection {
   private ended = false;
   private restarting = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private pulse: ReturnType<typeof setTimeout> | undefined;
   private readonly abort = new AbortController();
   readonly o: Required<Omit<ConnectionOptions, "channel">> & { channel?: string };
 
@@ -116,6 +121,7 @@ export class Connection {
       restartMs: 4000,
       openMs: 10_000,
       audio: false,
+      heartbeatMs: 0,
       ...o,
     };
   }
@@ -170,20 +176,41 @@ export class Connection {
   private openChannel(pc: RTCPeerConnection, label: string): void {
     const channel = pc.createDataChannel(label, { ordered: true });
     this.channel = channel;
-    channel.addEventListener("open", () => !this.ended && this.on.ready?.());
+    channel.addEventListener("open", () => {
+      if (this.ended) return;
+      this.beat();
+      this.on.ready?.();
+    });
     channel.addEventListener("message", (e) => {
-      if (!this.ended && typeof e.data === "string") this.on.message?.(e.data);
+      if (this.ended) return;
+      this.beat();
+      if (typeof e.data === "string") this.on.message?.(e.data);
     });
     channel.addEventListener("close", () => this.fail({ reason: "connection_lost", refused: false }));
+  }
+
+  /** The path works. Browsers take five seconds and more to notice that it does not any longer. */
+  private beat(): void {
+    const { heartbeatMs } = this.o;
+    if (heartbeatMs === 0) return;
+    if (this.restarting && this.pc?.connectionState === "connected") this.recovered(); // the state never changed
+    clearTimeout(this.pulse);
+    this.pulse = setTimeout(() => {
+      this.pulse = setTimeout(() => void this.restart(), doubtMs);
+    }, heartbeatMs);
+  }
+
+  private recovered(): void {
+    clearTimeout(this.timer);
+    this.restarting = false;
+    this.on.up();
   }
 
   private changed(): void {
     if (this.ended || !this.pc) return;
     switch (this.pc.connectionState) {
       case "connected":
-        clearTimeout(this.timer);
-        this.restarting = false;
-        this.on.up();
+        this.recovered();
         break;
       case "disconnected":
         if (this.restarting) return;
@@ -254,6 +281,7 @@ export class Connection {
     if (this.ended) return;
     this.ended = true;
     clearTimeout(this.timer);
+    clearTimeout(this.pulse);
     this.abort.abort();
     this.channel?.close();
     this.pc?.close();

@@ -41,6 +41,9 @@ export interface WallOptions {
 const steadyMs = 10_000;
 const refusedMs = 10_000;
 const statsMs = 5000;
+/** The gateway says "alive" every second. */
+const heartbeatMs = 2000;
+
 /**
  * A wall: one PeerConnection with a fixed pool of receive-only slots and one for sound. What a slot shows is a message,
  * without renegotiation. The wanted slots are kept here, so a broken connection is made again (with back-off) and
@@ -197,7 +200,7 @@ export class WallSession implements LiveTransport {
   private open(): void {
     this.isOpen = false;
     this.link = this.o.connect(
-      { url: wallPath, slots: this.o.slots, channel: channelLabel, audio: true },
+      { url: wallPath, slots: this.o.slots, channel: channelLabel, audio: true, heartbeatMs },
       {
         sound: (track) => this.soundCame(track),
         track: (slot, track) => this.track(slot, track),
