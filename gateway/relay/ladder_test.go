@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,6 +115,12 @@ func TestLadder(t *testing.T) {
 	}
 	w.tell(`{"type":"show","slot":3,"camera":"c","profile":"sub"}`)
 	w.state(func(s wallState) bool { return s.Slot == 3 && s.State == "offline" && s.Reason == "transcodes-busy" })
+	slots := r.Sessions()[0].Slots // operators are told as well
+	for i, want := range []string{"d sub codec-not-offered", "a sub transcoded", "b sub transcoded", "c  transcodes-busy"} {
+		if s := slots[i]; fmt.Sprint(s.Camera, " ", s.Profile, " ", s.Reason) != want {
+			t.Errorf("slot %d: %+v, want %s", i, s, want)
+		}
+	}
 
 	p := newPlayer(t, playerOptions{}) // a second viewer of the same shares the transcoding
 	s, err := r.Answer(t.Context(), relay.Offer{SDP: p.offer(), Camera: "a", Profile: media.Sub, Viewer: everything("wang")})

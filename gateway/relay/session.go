@@ -341,9 +341,12 @@ func (s *session) snapshot() SessionStats {
 		st := sl.snapshot()
 		st.Viewer = seen[i]
 		if s.wall != nil {
-			st.Camera, st.Profile = s.wall.shows(i)
+			s.wall.tell(&st)
 		} else if s.feed != nil {
 			st.Camera, st.Profile = s.feed.key.camera, s.feed.key.profile
+			if st.Reason == "" && sl.shedding(time.Now()) {
+				st.Reason = CodeLinkSlow
+			}
 		}
 		o.Slots = append(o.Slots, st)
 	}

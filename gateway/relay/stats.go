@@ -31,7 +31,8 @@ func (d dropReason) String() string {
 	}[d]
 }
 
-// SlotStats is a snapshot of one slot.
+// SlotStats is a snapshot of one slot. A slot that is to show a camera and has nothing of it yet has no profile, and
+// perhaps a reason.
 type SlotStats struct {
 	Slot         int               `json:"slot"`
 	Audio        bool              `json:"audio,omitempty"`

@@ -111,6 +111,7 @@ const (
 // bring tries first, then second, then less, until something is shown or ctx ends.
 func (t *tile) bring(ctx context.Context, camera string, first, second media.Profile) {
 	asked := time.Now()
+	t.lacks(ctx, "")
 	t.say(stateMessage{Slot: t.slot.index, Camera: camera, Profile: first, State: status.Connecting})
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
 		err := t.try(ctx, camera, first, second, asked)
@@ -121,12 +122,22 @@ func (t *tile) bring(ctx context.Context, camera string, first, second media.Pro
 			return
 		}
 		state, reason := stateOfError(err)
+		t.lacks(ctx, reason)
 		t.say(stateMessage{Slot: t.slot.index, Camera: camera, Profile: first, State: state, Reason: reason})
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// lacks notes why the tile shows nothing, unless it shows something or the attempt is over.
+func (t *tile) lacks(ctx context.Context, why Code) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.feed == nil && ctx.Err() == nil {
+		t.reason = why
 	}
 }
 

@@ -228,14 +228,27 @@ func (w *wall) close() {
 	w.tune()
 }
 
-// shows tells what slot i shows.
-func (w *wall) shows(i int) (string, media.Profile) {
-	if i < len(w.tiles) {
-		if f := w.tiles[i].feedShown(); f != nil {
-			return f.key.camera, f.key.profile
-		}
+// tell writes into st what its slot shows, or is to show and cannot yet, and why not better.
+func (w *wall) tell(st *SlotStats) {
+	if st.Slot >= len(w.tiles) {
+		return // the sound's
 	}
-	return "", ""
+	t := w.tiles[st.Slot]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	why := t.reason
+	switch {
+	case t.feed != nil:
+		st.Camera, st.Profile = t.feed.key.camera, t.feed.key.profile
+		why = t.told.Reason
+	case t.active:
+		st.Camera = t.want.Camera
+	default:
+		return
+	}
+	if st.Reason == "" {
+		st.Reason = why
+	}
 }
 
 // stateOf names how a stream is by the age of its newest picture.
