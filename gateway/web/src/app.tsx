@@ -4,14 +4,19 @@ import Login from "./pages/login";
 import { useSession } from "./state";
 import { Shell } from "./ui/shell";
 import { Toasts } from "./ui/toast";
+import { maySee } from "./viewers/may";
 
 const Wall = lazy(() => import("./pages/wall"));
 const Health = lazy(() => import("./pages/health"));
+const Viewers = lazy(() => import("./viewers/page"));
 
-export type Page = "wall" | "cameras";
+export type Page = "wall" | "cameras" | "viewers";
 
 function usePage(): Page {
-  const read = (): Page => (location.hash.startsWith("#/cameras") ? "cameras" : "wall");
+  const read = (): Page => {
+    const named = (["cameras", "viewers"] as const).find((p) => location.hash.startsWith(`#/${p}`));
+    return named ?? "wall";
+  };
   const [page, setPage] = useState(read);
   useEffect(() => {
     const changed = () => setPage(read());
@@ -40,6 +45,15 @@ class Guard extends Component<{ t: T; children: ReactNode }, { failed: boolean }
   }
 }
 
+/** A page that is not for these eyes: the address may have come from somebody else. */
+function Refused({ t }: { t: T }) {
+  return (
+    <p className="refused" role="alert" data-testid="refused">
+      {t("error.forbidden")}
+    </p>
+  );
+}
+
 export function App() {
   const session = useSession();
   const page = usePage();
@@ -50,7 +64,9 @@ export function App() {
       {session.phase === "in" && (
         <Shell me={session.me} page={page}>
           <Suspense fallback={<div className="loading" />}>
-            {page === "wall" ? <Wall key={session.me.name} me={session.me} /> : <Health />}
+            {page === "wall" && <Wall key={session.me.name} me={session.me} />}
+            {page === "cameras" && <Health />}
+            {page === "viewers" && (maySee(session.me) ? <Viewers /> : <Refused t={t} />)}
           </Suspense>
         </Shell>
       )}

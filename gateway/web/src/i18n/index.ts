@@ -45,6 +45,9 @@ export function reasonText(t: T, code: string | undefined): string {
   return i18next.exists(key) ? t(key) : t("reason.other", { code });
 }
 
+/** The text of a key that may not exist, else what `or` says. */
+export const textOr = (key: string, or: () => string): string => (i18next.exists(key) ? translate(key) : or());
+
 export function causeText(t: T, cause: string): string {
   return i18next.exists(`cause.${cause}`) ? t(`cause.${cause}`) : cause;
 }

@@ -1,8 +1,9 @@
 import type { ColumnsType } from "antd/es/table";
 import Table from "antd/es/table";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import type { Camera } from "../api/types";
 import { reasonText, type T, useTexts } from "../i18n";
+import { useRest } from "../lib/rest";
 import { parse, signed, sinceShort, stamp } from "../lib/time";
 import { useZone } from "../lib/zone";
 import { badges, listed, type Badge as State } from "../live/tile";
@@ -237,19 +238,6 @@ function Units({ list, chosen, onChoose }: { list: UnitSum[]; chosen?: string; o
       })}
     </aside>
   );
-}
-
-/** Height left for the table's body; the library's virtual table wants it in pixels. */
-function useRest(ref: React.RefObject<HTMLElement | null>): number {
-  const [height, setHeight] = useState(400);
-  useEffect(() => {
-    const element = ref.current;
-    if (!element) return;
-    const observer = new ResizeObserver(() => setHeight(Math.max(120, element.clientHeight - 40)));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, [ref]);
-  return height;
 }
 
 export default function Health() {

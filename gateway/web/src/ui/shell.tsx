@@ -7,6 +7,7 @@ import { clock, day } from "../lib/time";
 import { setZone, useZone, type ZoneChoice, zoneLabel, zones } from "../lib/zone";
 import { listed, unmeasured } from "../live/tile";
 import { logout, useCameras } from "../state";
+import { maySee } from "../viewers/may";
 import { Dot } from "./badge";
 import { Icon, Mark } from "./icons";
 import { toast } from "./toast";
@@ -108,6 +109,7 @@ export function Shell({ me, page, children }: { me: Me; page: Page; children: Re
         <nav>
           {link("wall", t("app.wall"))}
           {link("cameras", t("app.cameras"))}
+          {maySee(me) && link("viewers", t("app.viewers"))}
         </nav>
         <div id="tools" className="tools" />
         <Sums />
