@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -42,6 +43,8 @@ type answer struct {
 		Width                    int
 		Moves                    bool
 	}
+	Viewer  string // of the viewers' page
+	Streams int
 }
 
 func openConsole(t *testing.T, n *node, password string) *console {
@@ -142,6 +145,15 @@ func TestWallInChromium(t *testing.T) {
 	for _, tile := range small.Tiles {
 		shown[tile.Camera] = true
 	}
+	seen := c.ask(`{"do":"viewers","n":16}`) // operators see the wall and what it shows
+	listed := map[string]bool{}
+	for _, tile := range seen.Tiles {
+		listed[tile.Camera] = tile.Moves
+	}
+	if seen.Viewer != "admin" || !maps.Equal(listed, shown) || seen.Streams < tiles {
+		t.Errorf("the viewers' page shows %+v, want %v", seen, shown)
+	}
+	t.Logf("the viewers' page shows the wall after %d ms", seen.MS)
 	var other string
 	for _, id := range ids {
 		if !shown[id] {

@@ -102,6 +102,29 @@ async function hears(camera) {
 
 const tileOf = (camera) => page.locator(`[data-testid^='tile-'][data-camera='${camera}']`).first();
 
+/** What the viewers' page says of the wall of n tiles. */
+async function viewersPage(tab, n) {
+  await tab.goto(`${base}/#/viewers`);
+  const row = tab.locator(`[data-testid^='viewer-row-'][data-tiles='${n}']:not([data-kbps='0'])`);
+  await row.waitFor({ timeout });
+  const viewer = await row.getAttribute("data-viewer");
+  await row.locator("[data-testid^='viewer-open-']").press("Enter");
+  const slots = tab.locator("[data-testid^='viewer-slot-']");
+  await tab.waitForFunction(
+    (count) => {
+      const sent = [...document.querySelectorAll("[data-testid^='viewer-slot-']")].filter((e) => e.dataset.kbps > 0);
+      return sent.length === count;
+    },
+    n,
+    { timeout },
+  );
+  const tiles = await slots.evaluateAll((all) => all.map((e) => ({ camera: e.dataset.camera, moves: e.dataset.kbps > 0 })));
+  await tab.getByTestId("show-streams").click();
+  const streams = tab.locator("[data-testid^='stream-row-']");
+  await streams.first().waitFor({ timeout });
+  return { viewer, tiles, streams: await streams.count() };
+}
+
 const bad = new Set(["frozen", "no_signal", "offline"]);
 
 const answers = {
@@ -139,6 +162,15 @@ const answers = {
     return hears(camera);
   },
   counts: () => page.evaluate(() => window.liveCounts()),
+  /** Opens the viewers' page in a window of its own: the wall of n tiles is there, unfolds into them, and all are sent. */
+  async viewers({ n }) {
+    const other = await browser.newContext({ storageState: await page.context().storageState(), ignoreHTTPSErrors: true });
+    try {
+      return await viewersPage(await other.newPage(), n);
+    } finally {
+      await other.close();
+    }
+  },
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
