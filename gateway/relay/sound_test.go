@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -82,6 +83,11 @@ func TestWallHearsAAC(t *testing.T) {
 	if n := f.hummings.Load(); n != 1 {
 		t.Errorf("%d transcodings of one sound", n)
 	}
+	within(t, "the sound with both who hear it among the streams", func() bool {
+		return slices.ContainsFunc(r.Streams(), func(s relay.StreamStats) bool {
+			return s.Camera == "a" && s.Variant == "opus" && s.Viewers == 2 && s.Packets > 0
+		})
+	})
 	other.state(sounds(0, ""))
 	other.tell(`{"type":"listen","slot":0}`)
 	other.state(sounds(0, relay.CodeSoundBusy))

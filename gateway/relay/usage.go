@@ -39,7 +39,7 @@ func (u *usage) add(from, to *slotStats) {
 type StreamStats struct {
 	Camera  string        `json:"camera"`
 	Profile media.Profile `json:"profile"`
-	Variant string        `json:"variant,omitempty"` // "h264" if transcoded
+	Variant string        `json:"variant,omitempty"` // "h264" if transcoded, "opus" for the sound alone
 	Viewers int           `json:"viewers"`
 	Packets uint64        `json:"packets"` // without those sent again
 	Bytes   uint64        `json:"bytes"`
@@ -68,9 +68,13 @@ func (r *Relay) Streams() []StreamStats {
 }
 
 func (f *feed) stats() StreamStats {
-	u := &f.video.usage
+	l := f.video
+	if a := f.audio.Load(); a != nil && f.key.isSound() {
+		l = a
+	}
+	u := &l.usage
 	s := StreamStats{
-		Camera: f.key.camera, Profile: f.key.profile, Variant: string(f.key.variant), Viewers: len(*f.video.viewers.Load()),
+		Camera: f.key.camera, Profile: f.key.profile, Variant: string(f.key.variant), Viewers: len(*l.viewers.Load()),
 		Packets: u.packets.Load(), Bytes: u.bytes.Load(), Nacked: u.nacked.Load(), Resent: u.resent.Load(),
 		firsts: u.firsts.Load(), waited: time.Duration(u.waited.Load()),
 	}
