@@ -381,6 +381,7 @@ export const en: Dictionary = {
     sound: "Sound",
     variant: "Transcoded",
     transcoded: "to {{codec}}",
+    soundAs: "sound to {{codec}}",
     asItComes: "as it comes",
     viewers: "Viewers",
     firstMean: "First picture ms",

@@ -380,6 +380,7 @@ export const zh = {
     sound: "声音",
     variant: "转码",
     transcoded: "转为 {{codec}}",
+    soundAs: "声音转为 {{codec}}",
     asItComes: "原码流",
     viewers: "观看数",
     firstMean: "平均首帧 ms",

@@ -32,7 +32,11 @@ export function streamColumns({ t, name }: Context): ColumnsType<StreamRow> {
       sorter: (a, b) => (a.stream.variant ?? "").localeCompare(b.stream.variant ?? ""),
       render: (_, { stream }) =>
         stream.variant ? (
-          <span className="warn">{t("viewers.transcoded", { codec: stream.variant.toUpperCase() })}</span>
+          <span className="warn">
+            {t(stream.variant === "opus" ? "viewers.soundAs" : "viewers.transcoded", {
+              codec: stream.variant.toUpperCase(),
+            })}
+          </span>
         ) : (
           t("viewers.asItComes")
         ),

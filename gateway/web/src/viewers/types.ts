@@ -51,7 +51,7 @@ export interface LiveSlot {
 export interface LiveStream {
   camera: string;
   profile: ProfileName;
-  /** "h264" if transcoded. */
+  /** "h264" if transcoded, "opus" for the sound alone, transcoded. */
   variant?: string;
   viewers: number;
   packets: number;
