@@ -343,7 +343,7 @@ export const en: Dictionary = {
     bears: "Bears",
     bearsHint: "kbit/s that the path bears; empty where no limit shows",
     loss: "Loss %",
-    queue: "Queue",
+    queue: "Queue ms",
     rtt: "RTT ms",
     publishes: "publishes {{name}}",
     connecting: "connecting",

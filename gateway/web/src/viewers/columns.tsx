@@ -109,7 +109,7 @@ export function sessionColumns(c: Context): ColumnsType<Row> {
     },
     {
       title: <span title={t("viewers.bearsHint")}>{t("viewers.bears")}</span>,
-      width: 84,
+      width: 72,
       align: "right",
       sorter: by<Row>((r) => r.borneKbps),
       render: (_, row) => row.borneKbps ?? <span className="faint">—</span>,
@@ -123,7 +123,7 @@ export function sessionColumns(c: Context): ColumnsType<Row> {
     },
     {
       title: t("viewers.queue"),
-      width: 72,
+      width: 84,
       align: "right",
       sorter: by<Row>((r) => r.path.queueMs),
       render: (_, row) => <Figure value={row.path.queueMs} limit={limits.queueMs} />,
