@@ -41,6 +41,7 @@ func (e *Edge) newCamera(cam district.Camera) *camera {
 			log: c.log.With("profile", p), stream: stream.New(stream.Options{}),
 			epochs: media.NewEpochs(uint32(time.Now().Unix())), stats: &rtsp.Stats{},
 			always: !cam.OnDemand || string(cam.Record) == string(p), wanted: make(chan struct{}, 1),
+			gone: make(chan struct{}),
 		}
 	}
 	return c
@@ -134,6 +135,6 @@ func (c *camera) stop(cause error) {
 		return
 	}
 	for _, s := range c.sources {
-		s.stream.Close(cause)
+		s.close(cause)
 	}
 }

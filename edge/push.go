@@ -5,32 +5,35 @@ import (
 	"fmt"
 	"time"
 
+	"skein/config/district"
 	"skein/edge/media"
 	"skein/edge/rtsp"
 	"skein/edge/status"
 )
 
-// Push is the URL of a profile that is not pulled: the camera publishes it to our RTSP address itself.
-const Push = "push"
-
-// Accept takes the publication of a profile whose URL is Push. The publication fills the profile's stream as a pull
-// would; only one may do so at a time.
+// Accept takes the publication of a profile whose URL is district.Push. The publication fills the profile's stream as a
+// pull would; only one may do so at a time, and only until the camera is removed or edited.
 func (e *Edge) Accept(id string, p media.Profile) (rtsp.Publication, error) {
 	e.mu.RLock()
 	c := e.cameras[id]
 	e.mu.RUnlock()
-	if c == nil || c.sources[p] == nil || c.sources[p].cam.URL(string(p)) != Push {
+	if c == nil || c.sources[p] == nil || c.sources[p].cam.URL(string(p)) != district.Push {
 		return rtsp.Publication{}, fmt.Errorf("publish %s/%s: %w", id, p, rtsp.ErrNotFound)
 	}
 	s := c.sources[p]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	select {
+	case <-s.gone:
+		return rtsp.Publication{}, fmt.Errorf("publish %s/%s: %w", id, p, rtsp.ErrNotFound)
+	default:
+	}
 	if s.active {
 		return rtsp.Publication{}, fmt.Errorf("publish %s/%s: %w", id, p, rtsp.ErrBusy)
 	}
 	s.active = true
 	return rtsp.Publication{
-		Sink: s.stream, Epochs: s.epochs, Stats: s.stats,
+		Sink: s.stream, Epochs: s.epochs, Stats: s.stats, Withdrawn: s.gone,
 		Done: func(err error) {
 			s.setActive(false)
 			s.ended(err, 0)

@@ -40,6 +40,7 @@ type source struct {
 
 	always bool          // pulled without viewers too
 	wanted chan struct{} // capacity 1: the number of users changed
+	gone   chan struct{} // closed when the source ends
 
 	mu     sync.Mutex // guards the fields below
 	users  int
@@ -80,8 +81,8 @@ func (s *source) used() bool {
 
 // run supervises until ctx ends; then the stream is closed.
 func (s *source) run(ctx context.Context) {
-	defer s.stream.Close(context.Cause(ctx))
-	if s.cam.URL(string(s.profile)) == Push {
+	defer func() { s.close(context.Cause(ctx)) }()
+	if s.cam.URL(string(s.profile)) == district.Push {
 		s.awaitPush(ctx)
 		return
 	}
@@ -111,6 +112,12 @@ func (s *source) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// close ends the stream and whoever publishes into it. It is called once.
+func (s *source) close(cause error) {
+	close(s.gone)
+	s.stream.Close(cause)
 }
 
 // awaitUse blocks while nobody wants the stream; false means that ctx ended.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"skein/config/district"
 	"skein/edge/media"
 	"skein/edge/rtsp"
 	"skein/gateway/access"
@@ -23,6 +24,36 @@ func (g *Gateway) publisher(r *http.Request) relay.Viewer {
 	}
 }
 
+// accept begins the publication of a camera that the caller may publish. Every refusal says why.
+func (g *Gateway) accept(camera string, p media.Profile) (rtsp.Publication, error) {
+	if g.deps.Local == nil {
+		return rtsp.Publication{}, &rtsp.Refusal{Err: rtsp.ErrNotFound, Reason: "this gateway takes no publications"}
+	}
+	pub, err := g.deps.Local.Accept(camera, p)
+	switch {
+	case errors.Is(err, rtsp.ErrNotFound):
+		return pub, &rtsp.Refusal{Err: err, Reason: g.notPublished(camera, p)}
+	case errors.Is(err, rtsp.ErrBusy):
+		return pub, &rtsp.Refusal{Err: err, Reason: "camera " + camera + " is being published already"}
+	}
+	return pub, err
+}
+
+// notPublished tells why a profile of a camera takes no publication.
+func (g *Gateway) notPublished(camera string, p media.Profile) string {
+	c, ok := g.deps.Inventory().Camera(camera)
+	switch address := c.URL(string(p)); {
+	case !ok:
+		return "there is no such camera"
+	case address == district.Push:
+		return fmt.Sprintf("camera %s is being set up: try again in a moment", camera)
+	case address == "" && c.Pushed():
+		return fmt.Sprintf("camera %s has no profile %s", camera, p)
+	}
+	return fmt.Sprintf("camera %s is pulled; only one whose address is %q in the inventory can be published", camera,
+		district.Push)
+}
+
 // publishers gives what comes by WHIP to the camera's stream, as if it came by RTSP.
 type publishers struct{ g *Gateway }
 
@@ -30,17 +61,9 @@ var _ relay.Publishers = publishers{}
 
 // Accept implements relay.Publishers.
 func (ps publishers) Accept(camera string, p media.Profile, tracks []relay.PublishedTrack) (relay.Receiver, error) {
-	if ps.g.deps.Local == nil {
-		return nil, fmt.Errorf("publish %s/%s: %w", camera, p, relay.ErrUnknownCamera)
-	}
-	pub, err := ps.g.deps.Local.Accept(camera, p)
-	switch {
-	case errors.Is(err, rtsp.ErrNotFound):
-		return nil, fmt.Errorf("%w: %w", relay.ErrUnknownCamera, err)
-	case errors.Is(err, rtsp.ErrBusy):
-		return nil, fmt.Errorf("%w: %w", relay.ErrBusy, err)
-	case err != nil:
-		return nil, err
+	pub, err := ps.g.accept(camera, p)
+	if err != nil {
+		return nil, toRelay(err)
 	}
 	var list []rtsp.ReceiverTrack
 	for _, t := range tracks {
@@ -54,4 +77,16 @@ func (ps publishers) Accept(camera string, p media.Profile, tracks []relay.Publi
 		return nil, err
 	}
 	return r, nil
+}
+
+// toRelay says a refusal in the relay's words.
+func toRelay(err error) error {
+	var why *rtsp.Refusal
+	switch {
+	case !errors.As(err, &why):
+		return err
+	case errors.Is(err, rtsp.ErrBusy):
+		return &relay.Error{Code: relay.CodeBusy, Detail: why.Reason, Err: relay.ErrBusy}
+	}
+	return &relay.Error{Code: relay.CodeUnknownCamera, Detail: why.Reason, Err: relay.ErrUnknownCamera}
 }

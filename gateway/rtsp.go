@@ -88,10 +88,10 @@ func (g *Gateway) rtspPublish(_ context.Context, r rtsp.Request) (rtsp.Publicati
 		return rtsp.Publication{Sink: a.Stream, Epochs: a.Epochs, TrustClock: true, Done: a.Done}, nil
 	}
 	camera, profile, ok := parsePath(r.Path)
-	if !ok || g.deps.Local == nil {
+	if !ok {
 		return rtsp.Publication{}, rtsp.ErrNotFound
 	}
-	return g.deps.Local.Accept(camera, profile)
+	return g.accept(camera, profile)
 }
 
 func (g *Gateway) rtspPlay(ctx context.Context, r rtsp.Request) (*stream.Stream, func(), error) {

@@ -164,6 +164,10 @@ func (c *checker) camera(where string, cam Camera) {
 	if cam.Main == "" && cam.Sub == "" && cam.Edge == "" {
 		c.fail(where, "neither main nor sub: give at least one rtsp:// URL, \"push\", or the edge that has it")
 	}
+	if cam.Pushed() && cam.Edge != "" {
+		c.fail(where, "edge %q, but the address is \"push\": what publishes comes to the gateway, an edge cannot take it; "+
+			"leave edge out", cam.Edge)
+	}
 	switch cam.Transport {
 	case "", "auto", "tcp", "udp", "auto-udp":
 	default:
@@ -202,7 +206,7 @@ func (c *checker) keeping(where string, cam Camera) {
 
 // url checks an RTSP address; the message never repeats it, since it may hold a password.
 func (c *checker) url(where, key, raw string) {
-	if raw == "" || raw == "push" {
+	if raw == "" || raw == Push {
 		return
 	}
 	u, err := url.Parse(raw)

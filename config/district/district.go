@@ -95,7 +95,7 @@ type Camera struct {
 	Location *Location `yaml:"location,omitempty"`
 	Edge     string    `yaml:"edge,omitempty"` // the node that pulls it; empty: this process, or whoever announces it
 
-	Main        string `yaml:"main,omitempty"` // rtsp:// or rtsps://, or "push": the camera publishes to us
+	Main        string `yaml:"main,omitempty"` // rtsp:// or rtsps://, or Push
 	Sub         string `yaml:"sub,omitempty"`
 	Transport   string `yaml:"transport,omitempty"`   // auto (default: TCP, UDP if refused), tcp, udp, auto-udp
 	Fingerprint string `yaml:"fingerprint,omitempty"` // SHA-256 of the RTSPS certificate, hexadecimal
@@ -127,6 +127,13 @@ func (c Camera) URL(profile string) string {
 	}
 	return c.Main
 }
+
+// Push is the address of a profile that is not pulled: the camera publishes it to us.
+const Push = "push"
+
+// Pushed reports whether the camera publishes to us. Such a camera belongs to the gateway, all its profiles: whoever
+// carries it has no site's edge.
+func (c Camera) Pushed() bool { return c.Main == Push || c.Sub == Push }
 
 // Sensor is a source of readings.
 type Sensor struct {

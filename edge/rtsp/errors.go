@@ -29,6 +29,17 @@ var (
 	ErrBusy = errors.New("rtsp: no capacity")
 )
 
+// Refusal is an error of a callback that tells the client why, in one line in place of the status's usual words.
+type Refusal struct {
+	Err    error // chooses the status
+	Reason string
+}
+
+func (r *Refusal) Error() string { return r.Reason + ": " + r.Err.Error() }
+
+// Unwrap returns the cause.
+func (r *Refusal) Unwrap() error { return r.Err }
+
 // Reasons found by this package rather than by the RTSP library.
 var (
 	errNotRTSP     = errors.New("the server does not speak RTSP: check the port")

@@ -94,6 +94,9 @@ func (r *Receiver) RTCP(track int, b []byte, arrival time.Time) { r.in.tracks[tr
 // frame.
 func (r *Receiver) Damaged() uint64 { return r.stats.damaged.Load() }
 
+// Withdrawn is closed when nobody takes the publication any more; nil: that does not happen.
+func (r *Receiver) Withdrawn() <-chan struct{} { return r.pub.Withdrawn }
+
 // Close ends the publication for the reason err; nil: the sender left. It may be called twice.
 func (r *Receiver) Close(err error) {
 	r.end.Do(func() {

@@ -154,19 +154,27 @@ func respond(code base.StatusCode) *base.Response {
 
 // refuse turns a callback's error into a response.
 func refuse(err error) (*base.Response, error) {
-	switch {
-	case errors.Is(err, ErrUnauthorized):
+	if errors.Is(err, ErrUnauthorized) {
 		return respond(base.StatusUnauthorized), liberrors.ErrServerAuth{}
-	case errors.Is(err, ErrForbidden):
-		return respond(base.StatusForbidden), nil
-	case errors.Is(err, ErrNotFound):
-		return respond(base.StatusNotFound), nil
-	case errors.Is(err, ErrBusy):
-		return respond(base.StatusNotEnoughBandwidth), nil
-	case errors.Is(err, errUnsupported):
-		return respond(base.StatusUnsupportedMediaType), nil
 	}
-	return respond(base.StatusInternalServerError), nil
+	res := respond(base.StatusInternalServerError)
+	for _, c := range []struct {
+		err  error
+		code base.StatusCode
+	}{
+		{ErrForbidden, base.StatusForbidden}, {ErrNotFound, base.StatusNotFound},
+		{ErrBusy, base.StatusNotEnoughBandwidth}, {errUnsupported, base.StatusUnsupportedMediaType},
+	} {
+		if errors.Is(err, c.err) {
+			res.StatusCode = c.code
+			break
+		}
+	}
+	var why *Refusal
+	if errors.As(err, &why) {
+		res.StatusMessage = why.Reason
+	}
+	return res, nil
 }
 
 func cleanPath(p string) string { return strings.Trim(p, "/") }

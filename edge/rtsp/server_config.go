@@ -47,6 +47,8 @@ type Publication struct {
 	Epochs *media.Epochs
 	// Stats is kept up to date, if not nil.
 	Stats *Stats
+	// Withdrawn, if not nil, is closed when nobody takes the publication any more; it is ended then.
+	Withdrawn <-chan struct{}
 	// Done is called once when the publication ended, with the reason. May be nil.
 	Done func(err error)
 }

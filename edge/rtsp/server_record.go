@@ -22,7 +22,8 @@ type publishing struct {
 	rates   rates // guarded by Server.mu
 	done    sync.Once
 
-	in *ingest // from RECORD on
+	in   *ingest       // from RECORD on
+	over chan struct{} // closed with the session
 }
 
 // OnAnnounce asks where to put the publication.
@@ -34,7 +35,7 @@ func (h *handler) OnAnnounce(ctx *gortsplib.ServerHandlerOnAnnounceCtx) (*base.R
 	if res != nil {
 		return res, err
 	}
-	p := &publishing{request: r}
+	p := &publishing{request: r, over: make(chan struct{})}
 	var skipped []string
 	if p.chosen, skipped = choose(ctx.Description); len(p.chosen) == 0 {
 		s.cfg.Logger.Warn("RTSP publication refused: no codec we can take", "path", r.Path, "offered", skipped)
@@ -87,6 +88,15 @@ func (h *handler) OnRecord(ctx *gortsplib.ServerHandlerOnRecordCtx) (*base.Respo
 	s.mu.Lock()
 	s.pubs[p] = struct{}{}
 	s.mu.Unlock()
+	if p.pub.Withdrawn != nil {
+		s.wg.Go(func() {
+			select {
+			case <-p.pub.Withdrawn:
+				ctx.Session.Close()
+			case <-p.over:
+			}
+		})
+	}
 	s.cfg.Logger.Info("RTSP publication accepted", "path", p.request.Path, "remote", p.request.Remote.String(),
 		"user", p.request.User)
 	return respond(base.StatusOK), nil
@@ -97,6 +107,7 @@ func (h *handler) OnSessionClose(ctx *gortsplib.ServerHandlerOnSessionCloseCtx) 
 	s := (*Server)(h)
 	switch p := ctx.Session.UserData().(type) {
 	case *publishing:
+		close(p.over)
 		if p.in != nil {
 			p.in.close()
 		}

@@ -249,6 +249,48 @@ func TestServerRefusals(t *testing.T) {
 	}
 }
 
+func TestServerTellsWhyItRefuses(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, func(c *rtsp.ServerConfig) {
+		c.OnPublish = func(context.Context, rtsp.Request) (rtsp.Publication, error) {
+			return rtsp.Publication{}, &rtsp.Refusal{Err: rtsp.ErrBusy, Reason: "somebody else has this place"}
+		}
+	})
+	err := rtsp.Publish(context.Background(), rtsp.PublishConfig{URL: h.url("one")}, audioStream(t))
+	if err == nil || !strings.Contains(err.Error(), "453 (somebody else has this place)") {
+		t.Errorf("refused: %v", err)
+	}
+}
+
+func TestWithdrawnPublicationEnds(t *testing.T) {
+	t.Parallel()
+	withdrawn := make(chan struct{})
+	var h *hub
+	h = startHub(t, func(c *rtsp.ServerConfig) {
+		c.OnPublish = func(_ context.Context, r rtsp.Request) (rtsp.Publication, error) {
+			return rtsp.Publication{
+				Sink: h.stream(r.Path), Withdrawn: withdrawn, Done: func(err error) { h.ended <- err },
+			}, nil
+		}
+	})
+	s := audioStream(t)
+	_, failed := background(t, func(ctx context.Context) error {
+		return rtsp.Publish(ctx, rtsp.PublishConfig{URL: h.url("one")}, s)
+	})
+	waitFor(t, func() bool { return h.stream("one").Description() != nil })
+	close(withdrawn)
+	for _, c := range []<-chan error{h.ended, failed} {
+		select {
+		case err := <-c:
+			if err == nil {
+				t.Error("ended without an error")
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("not ended within 10 s")
+		}
+	}
+}
+
 // audioStream is a stream of G.711 at its pace until the test ends.
 func audioStream(t *testing.T) *stream.Stream {
 	t.Helper()

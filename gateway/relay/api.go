@@ -109,7 +109,7 @@ type Archive interface {
 // Publishers takes publications.
 type Publishers interface {
 	// Accept begins the publication of a camera's profile. Errors wrap ErrUnknownCamera if it may not be published and
-	// ErrBusy if it is being published.
+	// ErrBusy if it is being published; the client is told the detail of an *Error.
 	Accept(camera string, p media.Profile, tracks []PublishedTrack) (Receiver, error)
 }
 
@@ -127,6 +127,8 @@ type Receiver interface {
 	RTCP(track int, b []byte, arrival time.Time)
 	// Damaged counts the pictures that lost a part of themselves.
 	Damaged() uint64
+	// Withdrawn is closed when nobody takes the publication any more, such as for a camera that was removed. May be nil.
+	Withdrawn() <-chan struct{}
 	// Close ends the publication; err nil: the sender left.
 	Close(err error)
 }

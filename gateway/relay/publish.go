@@ -82,15 +82,28 @@ func (r *Relay) accept(ctx context.Context, k feedKey, v Viewer, tracks []Publis
 	if errors.Is(err, ErrBusy) && r.replace(ctx, k, v) {
 		in, err = r.parts.Publishers.Accept(k.camera, k.profile, tracks)
 	}
+	var told *Error
 	switch {
 	case err == nil:
 		return in, nil
 	case errors.Is(err, ErrBusy):
-		return nil, &Error{Code: CodeBusy, Detail: "camera " + k.camera + " is being published already", Err: err}
+		return nil, &Error{Code: CodeBusy, Detail: r.publishedBy(k), Err: err}
+	case errors.As(err, &told):
+		return nil, told
 	case errors.Is(err, ErrUnknownCamera):
 		return nil, &Error{Code: CodeUnknownCamera, Detail: "camera " + k.camera + " is none that publishes here", Err: err}
 	}
 	return nil, &Error{Code: CodeInternal, Detail: "the publication cannot be taken", Err: err}
+}
+
+// publishedBy tells who has k's place.
+func (r *Relay) publishedBy(k feedKey) string {
+	if old, ok := r.publishers.Load(k); ok {
+		s := old.(*publishing).session //nolint:forcetypeassert // nothing else is stored
+		return fmt.Sprintf("camera %s is being published already, by %s since %s", k.camera, s.viewer.Name,
+			s.since.UTC().Format(time.RFC3339))
+	}
+	return "camera " + k.camera + " is being published already"
 }
 
 // replace ends v's own publication of k and waits for that. It reports whether there was one.
@@ -280,6 +293,9 @@ func (p *publishing) serve(ctx context.Context) {
 			if !s.viewer.allowed(p.key.camera) {
 				s.end("no longer permitted")
 			}
+		case <-p.receiver.Withdrawn():
+			s.end("the camera was removed or edited")
+			return
 		case <-s.closing:
 			return
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,14 +27,17 @@ import (
 
 // desk is a Publishers: one camera, "phone", one publication at a time.
 type desk struct {
-	stream *stream.Stream
-	epochs *media.Epochs
-	mu     sync.Mutex
-	taken  bool
-	ended  []error
+	stream    *stream.Stream
+	epochs    *media.Epochs
+	withdrawn chan struct{}
+	mu        sync.Mutex
+	taken     bool
+	ended     []error
 }
 
-func newDesk() *desk { return &desk{stream: stream.New(stream.Options{}), epochs: media.NewEpochs(0)} }
+func newDesk() *desk {
+	return &desk{stream: stream.New(stream.Options{}), epochs: media.NewEpochs(0), withdrawn: make(chan struct{})}
+}
 
 func (d *desk) Accept(camera string, p media.Profile, tracks []relay.PublishedTrack) (relay.Receiver, error) {
 	if camera != "phone" || p != media.Main {
@@ -49,11 +53,13 @@ func (d *desk) Accept(camera string, p media.Profile, tracks []relay.PublishedTr
 	for _, t := range tracks {
 		list = append(list, rtsp.ReceiverTrack{Codec: t.Codec, Payload: t.Payload, Channels: t.Channels})
 	}
-	return rtsp.NewReceiver(list, rtsp.Publication{Sink: d.stream, Epochs: d.epochs, Done: func(err error) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.taken, d.ended = false, append(d.ended, err)
-	}}, "webrtc")
+	return rtsp.NewReceiver(list, rtsp.Publication{
+		Sink: d.stream, Epochs: d.epochs, Withdrawn: d.withdrawn, Done: func(err error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.taken, d.ended = false, append(d.ended, err)
+		},
+	}, "webrtc")
 }
 
 func (d *desk) busy() bool {
@@ -206,10 +212,10 @@ func (p *phone) sending(fps int) {
 }
 
 // withDesk runs a relay whose camera "phone" is what is published.
-func withDesk(tb testing.TB) (*relay.Relay, *desk) {
+func withDesk(tb testing.TB, cfg relay.Config) (*relay.Relay, *desk) {
 	tb.Helper()
 	d := newDesk()
-	r, cs := prepare(tb, relay.Config{}, map[string]*camera{"phone/main": {stream: d.stream}})
+	r, cs := prepare(tb, cfg, map[string]*camera{"phone/main": {stream: d.stream}})
 	r.Use(relay.Parts{Publishers: d})
 	launch(tb, r, cs)
 	return r, d
@@ -218,7 +224,7 @@ func withDesk(tb testing.TB) (*relay.Relay, *desk) {
 // A phone's pictures, with one packet in 20 lost on the way, reach the camera's stream whole and a viewer, sound included.
 func TestPublishedPicturesAreSeen(t *testing.T) {
 	t.Parallel()
-	r, d := withDesk(t)
+	r, d := withDesk(t, relay.Config{})
 	lossy := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // test data
 	var mu sync.Mutex
 	var lost atomic.Int64
@@ -282,7 +288,7 @@ func TestPublishedPicturesAreSeen(t *testing.T) {
 
 func TestWhoMayPublish(t *testing.T) {
 	t.Parallel()
-	r, d := withDesk(t)
+	r, d := withDesk(t, relay.Config{})
 	offer := newPhone(t, nil).offer()
 	code := func(camera string, v relay.Viewer, sdp string) relay.Code {
 		_, err := r.Publish(t.Context(), relay.PublishOffer{SDP: sdp, Camera: camera, Profile: media.Main, Viewer: v})
@@ -310,8 +316,12 @@ func TestWhoMayPublish(t *testing.T) {
 	}
 	first := newPhone(t, nil)
 	first.publish(r, "li")
-	if c := code("phone", everything("wang"), offer); c != relay.CodeBusy {
-		t.Errorf("another login takes the camera: %s", c)
+	_, err := r.Publish(t.Context(), relay.PublishOffer{
+		SDP: offer, Camera: "phone", Profile: media.Main, Viewer: everything("wang"),
+	})
+	var busy *relay.Error
+	if !errors.As(err, &busy) || busy.Code != relay.CodeBusy || !strings.Contains(busy.Detail, "already, by li since") {
+		t.Errorf("another login takes the camera: %v", err)
 	}
 	second := newPhone(t, nil) // the same person again, on another network
 	second.publish(r, "li")
@@ -336,6 +346,59 @@ func TestWhoMayPublish(t *testing.T) {
 	<-third.up
 	allowed.Store(false)
 	within(t, "end of what is no longer permitted", func() bool { return !d.busy() })
+}
+
+// A phone that is silent for long, such as one whose camera app is in the background, keeps its place; one that changes
+// its network restarts ICE and goes on without a picture missing; one whose camera is withdrawn is told so.
+func TestPhoneComesAndGoes(t *testing.T) {
+	t.Parallel()
+	const silent = 4 * time.Second
+	r, d := withDesk(t, relay.Config{SilentTimeout: silent})
+	p := newPhone(t, nil)
+	p.publish(r, "li")
+	time.Sleep(silent + time.Second) // pion's timers cannot be made to run faster
+	reader := d.stream.Subscribe(stream.ReaderOptions{Name: "test", Queue: 4096})
+	defer reader.Close()
+	p.sending(20)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	last := int64(-1)
+	follow := func(pictures int) {
+		t.Helper()
+		for n := 0; n < pictures; {
+			u, err := reader.Next(ctx)
+			if err != nil {
+				t.Fatalf("after picture %d: %v", last, err)
+			}
+			if m, ok := mark(u); ok && u.IsVideo() {
+				if last >= 0 && int64(m.Frame) != last+1 {
+					t.Errorf("frame %d follows %d", m.Frame, last)
+				}
+				last = int64(m.Frame)
+				n++
+			}
+		}
+	}
+	follow(20)
+	o, err := p.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	must(t, err)
+	done := webrtc.GatheringCompletePromise(p.pc)
+	must(t, p.pc.SetLocalDescription(o))
+	<-done
+	res, err := r.Candidate(t.Context(), relay.Patch{
+		Session: p.session.ID, ETag: "*", Viewer: everything("li"),
+		Fragment: relay.FragmentOf(p.pc.LocalDescription().SDP),
+	})
+	must(t, err)
+	must(t, p.pc.SetRemoteDescription(webrtc.SessionDescription{
+		Type: webrtc.SDPTypeAnswer, SDP: relay.RewriteICE(p.session.SDP, res.Fragment),
+	}))
+	follow(60)
+	if n := len(r.Sessions()); n != 1 || r.Sessions()[0].ID != p.session.ID {
+		t.Errorf("%d sessions", n)
+	}
+	close(d.withdrawn)
+	within(t, "end of the publication", func() bool { return !d.busy() })
 }
 
 // within waits until done.
