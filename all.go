@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"skein/config"
-	"skein/config/district"
 	"skein/edge"
 	"skein/edge/spool"
 	"skein/gateway"
@@ -40,7 +40,7 @@ func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gatew
 		return err
 	}
 	defer e.close()
-	inv.watch(e.role.Apply)
+	inv.watch(here(cfg.Link.Node), e.role.Apply)
 	gw, err := gateway.New(gateway.Config{
 		DataDir: cfg.DataDir, WebRTC: cfg.WebRTC, RTSP: cfg.RTSP, Access: cfg.Access,
 	}, gateway.Deps{
@@ -92,15 +92,8 @@ type edgeRole struct {
 func openEdge(p *process, shipper spool.Shipper) (*edgeRole, error) {
 	log := p.log.With("role", "edge")
 	r := &edgeRole{}
-	var role atomic.Pointer[edge.Edge] // the spool asks the edge for causes of gaps, the edge records into the spool
-	sp, err := spool.Open(p.cfg.Spool, spool.Deps{
-		Shipper: shipper, Log: log, Registry: p.reg, GapCause: func(camera string) segment.Cause {
-			if e := role.Load(); e != nil {
-				return e.GapCause(camera)
-			}
-			return segment.CauseEdgeDown
-		},
-	})
+	var role atomic.Pointer[edge.Edge]
+	sp, err := spool.Open(p.cfg.Spool, spoolDeps(p, log, shipper, &role))
 	if err != nil {
 		return nil, err
 	}
@@ -119,18 +112,19 @@ func openEdge(p *process, shipper spool.Shipper) (*edgeRole, error) {
 	return r, nil
 }
 
+// spoolDeps is what a spool needs. It asks the edge that records into it, once that is made, for causes of gaps.
+func spoolDeps(p *process, log *slog.Logger, shipper spool.Shipper, role *atomic.Pointer[edge.Edge]) spool.Deps {
+	return spool.Deps{
+		Shipper: shipper, Log: log, Registry: p.reg, GapCause: func(camera string) segment.Cause {
+			if e := role.Load(); e != nil {
+				return e.GapCause(camera)
+			}
+			return segment.CauseEdgeDown
+		},
+	}
+}
+
 // hurry brings a camera's newest footage into the archive, if that can be done before ctx ends.
 func (r *edgeRole) hurry(ctx context.Context, camera string, until time.Time) {
 	_ = r.spool.Hurry(ctx, camera, until) // what is not there in time is not in the clip, and the clip says so
-}
-
-// sources returns the cameras and terminals that belong to this node: those that name it or name no edge.
-func sources(inv *district.Inventory, node string) []district.Camera {
-	var out []district.Camera
-	for _, c := range inv.Sources() {
-		if c.Edge == "" || c.Edge == node {
-			out = append(out, c)
-		}
-	}
-	return out
 }

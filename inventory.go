@@ -17,7 +17,7 @@ import (
 type inventory struct {
 	p     *process
 	now   atomic.Pointer[district.Inventory]
-	apply []func([]district.Camera)
+	apply []func(*district.Inventory)
 	stamp time.Time
 }
 
@@ -31,10 +31,11 @@ func newInventory(p *process) *inventory {
 // current returns the inventory in force; it must not be changed.
 func (v *inventory) current() *district.Inventory { return v.now.Load() }
 
-// watch has f called with the cameras of this node, now and after each change.
-func (v *inventory) watch(f func([]district.Camera)) {
-	v.apply = append(v.apply, f)
-	f(sources(v.now.Load(), v.p.cfg.Link.Node))
+// watch has f called with the cameras that mine chooses, now and after each change.
+func (v *inventory) watch(mine owned, f func([]district.Camera)) {
+	apply := func(inv *district.Inventory) { f(mine(inv)) }
+	v.apply = append(v.apply, apply)
+	apply(v.now.Load())
 }
 
 // run looks for changes until ctx ends.
@@ -74,7 +75,7 @@ func (v *inventory) reload(why string) {
 	v.p.log.Info("inventory reloaded", "why", why, "added", len(change.Added), "edited", len(change.Edited),
 		"removed", len(change.Removed))
 	for _, f := range v.apply {
-		f(sources(next, v.p.cfg.Link.Node))
+		f(next)
 	}
 }
 

@@ -30,6 +30,7 @@ type phone struct {
 	pc           *webrtc.PeerConnection
 	video, audio *webrtc.TrackLocalStaticSample
 	location     string
+	turned       chan *sim.Source // capacity 1: its pictures from its first on
 	stop         context.CancelFunc
 	done         sync.WaitGroup
 }
@@ -56,7 +57,7 @@ func (n *node) send(method, path, kind, body string) (*http.Response, string, er
 // publish starts a phone that publishes as the camera until the test ends or it leaves.
 func (n *node) publish(t testing.TB, camera string) *phone {
 	t.Helper()
-	p := &phone{t: t}
+	p := &phone{t: t, turned: make(chan *sim.Source, 1)}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -119,33 +120,57 @@ func (n *node) publish(t testing.TB, camera string) *phone {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
-	p.done.Go(func() { p.send(ctx, camera) })
+	src := drawn(t, camera, small(media.H264))
+	p.done.Go(func() { p.send(ctx, src) })
 	return p
 }
 
-// send sends 25 pictures a second, each as it is drawn for its moment, with a sound.
-func (p *phone) send(ctx context.Context, camera string) {
-	src, err := sim.NewSource(sim.Camera{ID: camera, Video: small(media.H264)}, media.Main, time.Now())
+// drawn returns pictures of the simulation that begin in a second: the first take a moment to draw.
+func drawn(t testing.TB, camera string, v sim.Video) *sim.Source {
+	t.Helper()
+	src, err := sim.NewSource(sim.Camera{ID: camera, Video: v}, media.Main, time.Now().Add(time.Second))
 	if err != nil {
-		p.t.Error(err)
-		return
+		t.Fatal(err)
 	}
+	return src
+}
+
+// turn makes the phone's pictures portrait, as of one that is turned round.
+func (p *phone) turn(camera string) {
+	p.turned <- drawn(p.t, camera, sim.Video{Width: 640, Height: 1136, FPS: 25, GOP: 25, Bitrate: 800_000})
+}
+
+// send sends 25 pictures a second, each as it is drawn for its moment, with a sound.
+func (p *phone) send(ctx context.Context, src *sim.Source) {
+	var next *sim.Source
+	var first sim.Unit // of next
 	for {
 		u := src.Next()
+		if next != nil && u.Frame == first.Frame {
+			u, src, next = first, next, nil
+		}
 		select {
 		case <-time.After(time.Until(u.Wall)):
+		case next = <-p.turned:
+			first = next.Next()
+			await(p.t, u.Wall)
 		case <-ctx.Done():
 			return
 		}
-		var b []byte
-		for _, n := range u.NALUs {
-			b = append(append(b, 0, 0, 0, 1), n...)
-		}
-		if p.video.WriteSample(rtcmedia.Sample{Data: b, Duration: frameTime}) != nil ||
+		if p.video.WriteSample(rtcmedia.Sample{Data: annexB(u.NALUs), Duration: frameTime}) != nil ||
 			p.audio.WriteSample(rtcmedia.Sample{Data: []byte{0xfc, 0xff, 0xfe}, Duration: frameTime}) != nil {
 			return
 		}
 	}
+}
+
+// annexB makes a byte stream of a picture.
+func annexB(nalus [][]byte) []byte {
+	var b []byte
+	for _, n := range nalus {
+		b = append(append(b, 0, 0, 0, 1), n...)
+	}
+	return b
 }
 
 // TestPublish proves that a phone that publishes by WHIP is a camera like any other: seen live, in a snapshot, in the list

@@ -43,8 +43,10 @@ func (c edgeCommand) Run(ctx context.Context) error {
 		return err
 	}
 	inv := newInventory(p)
-	inv.watch(e.role.Apply)
-	inv.apply = append(inv.apply, func([]district.Camera) { client.OfferChanged() })
+	inv.watch(pulled(cfg.Link.Node), func(cams []district.Camera) {
+		e.role.Apply(cams)
+		client.OfferChanged()
+	})
 	p.task("spool", e.spool.Run)
 	p.task("edge", e.role.Run)
 	p.task("inventory", inv.run)
@@ -85,7 +87,8 @@ func offer(role *edge.Edge) []link.Camera {
 	return out
 }
 
-// gatewayCommand runs the gateway role alone: cameras come over links, footage from recorders.
+// gatewayCommand runs the gateway role alone: cameras come over links or publish themselves, footage comes from
+// recorders.
 type gatewayCommand struct{ withConfig }
 
 // Run runs the role until interrupted.
@@ -100,11 +103,16 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	inv := newInventory(p)
+	pub, err := newPublished(p)
+	if err != nil {
+		return err
+	}
+	defer pub.close()
 	gw, err := gateway.New(gateway.Config{
 		DataDir: cfg.DataDir, WebRTC: cfg.WebRTC, RTSP: cfg.RTSP, Access: cfg.Access,
 	}, gateway.Deps{
-		Inventory: inv.current, Archive: archive, Ready: p.readiness(), Metrics: p.reg, Registry: p.reg,
-		Log: p.log.With("role", "gateway"), Version: version,
+		Inventory: inv.current, Local: pub.role, Hurry: pub.hurry, Archive: archive, Ready: p.readiness(),
+		Metrics: p.reg, Registry: p.reg, Log: p.log.With("role", "gateway"), Version: version,
 	})
 	if err != nil {
 		return err
@@ -113,6 +121,7 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	inv.watch(published(), pub.apply)
 	p.task("inventory", inv.run)
 	p.task("gateway", gw.Run)
 	p.serve("http", l, gw.Handler())

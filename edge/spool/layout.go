@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +28,14 @@ const (
 	badSuffix      = ".bad"
 	tmpSuffix      = ".tmp"
 )
+
+// Left reports whether the spool in dir holds something to ship: footage, or what tells of gaps.
+func Left(dir string) bool {
+	list, err := fs.Glob(os.DirFS(filepath.Join(dir, camerasDir)), "*/*")
+	return err == nil && slices.ContainsFunc(list, func(name string) bool {
+		return slices.Contains([]string{mediaSuffix, partSuffix, gapSuffix, lostSuffix}, path.Ext(name))
+	})
+}
 
 // maxManifest bounds the size of a manifest file in bytes.
 const maxManifest = 64 << 10

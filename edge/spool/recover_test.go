@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -303,4 +304,22 @@ func FuzzParsePart(f *testing.F) {
 			t.Fatalf("%q is %+v, whose name is %q", name, p, p.name())
 		}
 	})
+}
+
+func TestLeft(t *testing.T) {
+	for name, want := range map[string]bool{
+		"": false, "cameras/phone/7.json": false, "cameras/phone/7.mp4": true, "cameras/phone/00000001-1-1--x.part": true,
+		"cameras/phone/1700000000000.gap": true, "cameras/phone/7.network.lost": true,
+	} {
+		dir := filepath.Join(t.TempDir(), "a [spool]")
+		if name != "" {
+			file := filepath.Join(dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o750), os.WriteFile(file, nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := Left(dir); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
 }
