@@ -29,6 +29,7 @@ type answer struct {
 	OK    bool
 	Error string
 	MS    int
+	Text  string
 
 	Title string // of the speaker
 	Sound struct {

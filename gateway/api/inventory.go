@@ -55,6 +55,7 @@ type cameraJSON struct {
 	Grid          string                    `json:"grid"`
 	Location      *district.Location        `json:"location"`
 	Edge          string                    `json:"edge" doc:"node that pulls it; empty: the gateway itself"`
+	Pushed        bool                      `json:"pushed" doc:"it publishes itself: POST /v1/whip/{id}"`
 	State         status.State              `json:"state" doc:"the state of the best usable profile"`
 	Reason        status.Reason             `json:"reason,omitempty"`
 	Detail        string                    `json:"detail,omitempty"`
@@ -163,7 +164,8 @@ func (s *Server) describe(c district.Camera, states map[string]status.Camera) ca
 	best := bestProfile(st.Profiles)
 	j := cameraJSON{
 		ID: c.ID, Name: c.Name, Kind: c.Kind, Unit: c.Unit, Grid: c.Grid, Location: c.Location, Edge: c.Edge,
-		State: best.State, Reason: best.Reason, Detail: best.Detail,
+		Pushed: c.Pushed(),
+		State:  best.State, Reason: best.Reason, Detail: best.Detail,
 		Profiles: st.Profiles, Recording: st.Recording, RetentionDays: c.Days(),
 	}
 	if !best.Since.IsZero() {

@@ -118,7 +118,7 @@ func serve(w http.ResponseWriter, r *http.Request, name string, f file) {
 	if name == "index.html" {
 		head.Set("Content-Security-Policy", contentPolicy)
 		head.Set("X-Frame-Options", "DENY")
-		head.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), fullscreen=(self)")
+		head.Set("Permissions-Policy", "camera=(self), microphone=(self), geolocation=(), fullscreen=(self)")
 	}
 	body, etag := f.body, f.etag
 	if f.gzip != nil {

@@ -70,7 +70,8 @@ const tell = (o) => process.stdout.write(`${JSON.stringify(o)}\n`);
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--autoplay-policy=no-user-gesture-required"],
+    "--disable-sync", "--no-first-run", "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream=device-count=2", "--use-fake-ui-for-media-stream"],
 });
 const page = await browser.newPage({ viewport: { width: 1920, height: 1080 }, ignoreHTTPSErrors: true });
 await page.addInitScript(spy);
@@ -161,6 +162,21 @@ const answers = {
     await page.getByTestId("past-age").waitFor({ timeout });
     return hears(camera);
   },
+  /** Publishes from this device as the camera. */
+  async publish({ camera }) {
+    await page.getByTestId("nav-publish").click();
+    await page.getByTestId("publish-camera").selectOption(camera);
+    await page.getByTestId("publish-go").click();
+  },
+  /** Waits until the page says that the broadcast is in the phase, and returns all that it says. */
+  async phase({ phase }) {
+    await page.locator(`[data-testid=publish][data-phase=${phase}]`).waitFor({ timeout });
+    return { text: await page.getByTestId("publish").innerText() };
+  },
+  /** Waits until the page's publish section shows a text. */
+  says: ({ text }) => page.getByTestId("publish").getByText(text).first().waitFor({ timeout }),
+  turn: () => page.getByTestId("publish-turn").click(),
+  stop: () => page.getByTestId("publish-go").click(),
   counts: () => page.evaluate(() => window.liveCounts()),
   /** Opens the viewers' page in a window of its own: the wall of n tiles is there, unfolds into them, and all are sent. */
   async viewers({ n }) {

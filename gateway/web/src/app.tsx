@@ -8,13 +8,14 @@ import { maySee } from "./viewers/may";
 
 const Wall = lazy(() => import("./pages/wall"));
 const Health = lazy(() => import("./pages/health"));
+const Publish = lazy(() => import("./publish/page"));
 const Viewers = lazy(() => import("./viewers/page"));
 
-export type Page = "wall" | "cameras" | "viewers";
+export type Page = "wall" | "cameras" | "viewers" | "publish";
 
 function usePage(): Page {
   const read = (): Page => {
-    const named = (["cameras", "viewers"] as const).find((p) => location.hash.startsWith(`#/${p}`));
+    const named = (["cameras", "viewers", "publish"] as const).find((p) => location.hash.startsWith(`#/${p}`));
     return named ?? "wall";
   };
   const [page, setPage] = useState(read);
@@ -61,7 +62,12 @@ export function App() {
   return (
     <Guard t={t}>
       {session.phase === "out" && <Login expired={session.expired} />}
-      {session.phase === "in" && (
+      {session.phase === "in" && page === "publish" && (
+        <Suspense fallback={<div className="loading" />}>
+          <Publish me={session.me} />
+        </Suspense>
+      )}
+      {session.phase === "in" && page !== "publish" && (
         <Shell me={session.me} page={page}>
           <Suspense fallback={<div className="loading" />}>
             {page === "wall" && <Wall key={session.me.name} me={session.me} />}

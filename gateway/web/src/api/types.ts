@@ -56,6 +56,8 @@ export interface Camera {
   grid?: string;
   location?: Location | null;
   edge?: string;
+  /** It publishes itself: this device could be it. */
+  pushed?: boolean;
   state: State;
   reason?: string;
   detail?: string;

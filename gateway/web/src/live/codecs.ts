@@ -32,6 +32,18 @@ export function preferred(codecs: readonly Codec[]): Codec[] {
   return [base, ...codecs.filter((c) => isH265(c.mimeType)), ...codecs.filter((c) => /\/rtx$/i.test(c.mimeType))];
 }
 
+/** The video codecs this browser can send; empty where WebRTC is missing. */
+export function sendable(): Codec[] {
+  if (typeof RTCRtpSender === "undefined") return [];
+  return RTCRtpSender.getCapabilities?.("video")?.codecs ?? [];
+}
+
+/** The codecs to publish in: what the gateway records without touching it is H.264. Empty: this browser cannot. */
+export function publishable(codecs: readonly Codec[]): Codec[] {
+  const [base] = preferred(codecs);
+  return base ? [base, ...codecs.filter((c) => /\/rtx$/i.test(c.mimeType))] : [];
+}
+
 /** Above this height in device pixels a sub-stream looks poor, so `auto` asks for main. */
 const mainFrom = 620;
 

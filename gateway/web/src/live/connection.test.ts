@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiError, type RequestOptions } from "../api/client";
 import { choose, preferred } from "./codecs";
 import { Connection, whyNot } from "./connection";
-import { fragment, withFragment } from "./sdp";
+import { fragment, withFragment, withStart } from "./sdp";
 
 const offer = [
   "v=0",
@@ -59,19 +59,31 @@ class FakePeer extends EventTarget {
   iceGatheringState = "complete";
   localDescription: { sdp: string } | null = null;
   remote: string[] = [];
-  transceivers: { kind: string; codecs?: unknown[] }[] = [];
+  transceivers: { kind: string; codecs?: unknown[]; init?: unknown }[] = [];
+  senders: { track: unknown; replaceTrack(track: unknown): Promise<void> }[] = [];
   channel = new FakeChannel();
   offers: unknown[] = [];
-  addTransceiver(kind: string) {
+  addTransceiver(what: string | { kind: string }, init?: unknown) {
     const t = {
-      kind,
+      kind: typeof what === "string" ? what : what.kind,
+      init,
       codecs: undefined as unknown[] | undefined,
       setCodecPreferences: (c: unknown[]) => {
         t.codecs = c;
       },
     };
     this.transceivers.push(t);
+    const sender = {
+      track: what as unknown,
+      async replaceTrack(track: unknown) {
+        sender.track = track;
+      },
+    };
+    if (typeof what !== "string") this.senders.push(sender);
     return t;
+  }
+  getSenders() {
+    return this.senders;
   }
   createDataChannel() {
     return this.channel;
@@ -251,10 +263,40 @@ describe("a connection", () => {
   });
 });
 
+describe("a connection that publishes", () => {
+  const track = (kind: string, id: string) => ({ kind, id }) as unknown as MediaStreamTrack;
+  it("sends its tracks, the picture in H.264 and bounded, and can change them", async () => {
+    const peer = new FakePeer();
+    const send = async () => new Response(answer, { status: 201, headers: { Location: "/v1/whip/a/s1" } });
+    const h264 = { mimeType: "video/H264", sdpFmtpLine: "packetization-mode=1;profile-level-id=42e01f" };
+    const on = { up: vi.fn(), track: vi.fn(), down: vi.fn() };
+    const c = new Connection(
+      {
+        url: "/v1/whip/a",
+        slots: 0,
+        give: [track("video", "rear"), track("audio", "mic")],
+        createPeer: () => peer as unknown as RTCPeerConnection,
+        send,
+        codecs: () => [{ mimeType: "video/VP8" }, h264, { mimeType: "video/H265" }],
+      },
+      on,
+    );
+    await c.open();
+    expect(peer.transceivers).toMatchObject([
+      { kind: "video", codecs: [h264], init: { direction: "sendonly", sendEncodings: [{ maxBitrate: 2_500_000 }] } },
+      { kind: "audio", init: { direction: "sendonly" } },
+    ]);
+    await c.replace(track("video", "front"));
+    expect(peer.senders.map((s) => (s.track as { id: string }).id)).toEqual(["front", "mic"]);
+    c.close();
+  });
+});
+
 describe("why a set-up failed", () => {
   it.each([
     [403, { type: "https://skein.example/problems/not-permitted" }, "not_permitted", true],
     [409, { type: "urn:skein:problem:codec-not-offered" }, "codec_not_offered", true],
+    [409, { type: "urn:skein:problem:busy" }, "busy", true],
     [503, { type: "/problems/no-signal" }, "no_media", false],
     [503, {}, "source_away", false],
     [404, {}, "not_found", true],
@@ -289,6 +331,11 @@ describe("SDP of a restart", () => {
     expect(out).toContain("a=ice-lite");
     expect(out).toContain("a=sendonly");
     expect(out.indexOf("a=mid:0")).toBeLessThan(out.indexOf("m=application"));
+  });
+  it("begins H.264, and nothing else, at a bitrate", () => {
+    const text =
+      "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 a=1\r\na=rtpmap:108 H264/90000\r\na=fmtp:108 b=2\r\na=mid:1\r\n";
+    expect(withStart(text, 1500)).toBe(text.replace("b=2", "b=2;x-google-start-bitrate=1500"));
   });
   it("refuses a fragment without credentials", () => expect(withFragment(answer, "a=mid:0\r\n")).toBeUndefined());
 });

@@ -1,6 +1,6 @@
 import { ApiError, type RequestOptions } from "../api/client";
-import { type Codec, preferred, receivable } from "./codecs";
-import { fragment, withFragment } from "./sdp";
+import { type Codec, preferred, publishable, receivable, sendable } from "./codecs";
+import { fragment, withFragment, withStart } from "./sdp";
 
 /** Why a connection ended, in a form a tile can show. */
 export interface Down {
@@ -35,6 +35,8 @@ export interface ConnectionOptions {
   channel?: string;
   /** Also negotiate one receive-only audio section. */
   audio?: boolean;
+  /** Publish these tracks instead of receiving (WHIP); `slots` is 0 then. */
+  give?: readonly MediaStreamTrack[];
   createPeer?: () => RTCPeerConnection;
   send?: (path: string, o: RequestOptions) => Promise<Response>;
   codecs?: () => Codec[];
@@ -74,7 +76,14 @@ const refusals: Record<string, string> = {
   "unknown-camera": "unknown_camera",
   "bad-offer": "bad_offer",
   "too-many-sessions": "too_many_sessions",
+  busy: "busy",
+  "not-here": "not_here",
 };
+
+/** Enough for 720p of a moving hand, and little enough for a phone's uplink. */
+const giveBitrate = 2_500_000;
+/** What a publisher begins with, kbit/s. The browser's 300 makes it shrink the picture for the first half minute. */
+const giveStart = 1500;
 
 /** What a failed set-up means for a tile. */
 export function whyNot(e: unknown): Down {
@@ -107,7 +116,7 @@ export class Connection {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private pulse: ReturnType<typeof setTimeout> | undefined;
   private readonly abort = new AbortController();
-  readonly o: Required<Omit<ConnectionOptions, "channel">> & { channel?: string };
+  readonly o: Required<Omit<ConnectionOptions, "channel" | "give">> & Pick<ConnectionOptions, "channel" | "give">;
 
   constructor(
     o: ConnectionOptions,
@@ -116,7 +125,7 @@ export class Connection {
     this.o = {
       createPeer: () => new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: [] }),
       send: async (path, options) => (await import("../api/client")).request(path, options),
-      codecs: receivable,
+      codecs: o.give ? sendable : receivable,
       graceMs: 1500,
       restartMs: 4000,
       openMs: 10_000,
@@ -146,6 +155,7 @@ export class Connection {
       order.set(transceiver, i);
       if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs as RTCRtpCodec[]);
     }
+    for (const track of this.o.give ?? []) this.send(pc, track);
     const sound = this.o.audio ? pc.addTransceiver("audio", { direction: "recvonly" }) : undefined;
     if (this.o.channel !== undefined) this.openChannel(pc, this.o.channel);
     pc.addEventListener("track", (e) => {
@@ -166,11 +176,29 @@ export class Connection {
       signal: this.abort.signal,
     });
     this.location = response.headers.get("Location") ?? undefined;
-    this.answer = await response.text();
+    const text = await response.text();
+    this.answer = this.o.give ? withStart(text, giveStart) : text;
     if (this.ended) return this.end();
     const warning = response.headers.get("Skein-Warning");
     if (warning) this.on.warned?.(warning);
     await pc.setRemoteDescription({ type: "answer", sdp: this.answer });
+  }
+
+  private send(pc: RTCPeerConnection, track: MediaStreamTrack): void {
+    const video = track.kind === "video";
+    const transceiver = pc.addTransceiver(track, {
+      direction: "sendonly",
+      sendEncodings: video ? [{ maxBitrate: giveBitrate }] : undefined,
+    });
+    if (video) transceiver.setCodecPreferences?.(publishable(this.o.codecs()) as RTCRtpCodec[]);
+  }
+
+  /** Publishes another track of its kind instead, such as that of the other camera. */
+  async replace(track: MediaStreamTrack): Promise<void> {
+    await this.pc
+      ?.getSenders()
+      .find((s) => s.track?.kind === track.kind)
+      ?.replaceTrack(track);
   }
 
   private openChannel(pc: RTCPeerConnection, label: string): void {

@@ -24,6 +24,7 @@ export class FakeLink {
   closed = false;
   readonly told: Record<string, unknown>[] = [];
   readonly tracks: FakeTrack[] = [];
+  readonly replaced: unknown[] = [];
   report: RTCStatsReport = new Map() as unknown as RTCStatsReport;
 
   constructor(
@@ -35,6 +36,10 @@ export class FakeLink {
 
   close(): void {
     this.closed = true;
+  }
+
+  async replace(track: unknown): Promise<void> {
+    this.replaced.push(track);
   }
 
   async stats(): Promise<RTCStatsReport> {

@@ -52,3 +52,12 @@ export function withFragment(answer: string, frag: string): string | undefined {
   });
   return `${out.join("\r\n")}\r\n`;
 }
+
+/** An answer whose H.264 begins at that bitrate: Chromium heeds this parameter, others do not know it. */
+export function withStart(answer: string, kbps: number): string {
+  const h264 = /^a=rtpmap:(\d+) H264\//gim;
+  const payloads = new Set([...answer.matchAll(h264)].map((m) => m[1]));
+  return answer.replace(/^a=fmtp:(\d+) .*$/gm, (line, payload) =>
+    payloads.has(payload) ? `${line};x-google-start-bitrate=${kbps}` : line,
+  );
+}

@@ -6,6 +6,7 @@ import { useSecond } from "../lib/tick";
 import { clock, day } from "../lib/time";
 import { setZone, useZone, type ZoneChoice, zoneLabel, zones } from "../lib/zone";
 import { listed, unmeasured } from "../live/tile";
+import { mayPublish } from "../publish/may";
 import { logout, useCameras } from "../state";
 import { maySee } from "../viewers/may";
 import { Dot } from "./badge";
@@ -88,7 +89,11 @@ function AwayBanner() {
 
 export function Shell({ me, page, children }: { me: Me; page: Page; children: ReactNode }) {
   const { t, language } = useTexts();
-  const { units } = useCameras();
+  const { units, cameras } = useCameras();
+  const publishes = useMemo(
+    () => mayPublish(me) && [...cameras.values()].some((c) => c.pushed === true),
+    [me, cameras],
+  );
   const unit = units.get(me.unit)?.name ?? me.unit;
   const link = (to: Page, text: string) => (
     <a href={`#/${to}`} aria-current={page === to ? "page" : undefined} data-testid={`nav-${to}`}>
@@ -110,6 +115,7 @@ export function Shell({ me, page, children }: { me: Me; page: Page; children: Re
           {link("wall", t("app.wall"))}
           {link("cameras", t("app.cameras"))}
           {maySee(me) && link("viewers", t("app.viewers"))}
+          {publishes && link("publish", t("app.publish"))}
         </nav>
         <div id="tools" className="tools" />
         <Sums />
