@@ -97,6 +97,15 @@ func TestSplit(t *testing.T) {
 	s.minio.Restart()
 	end := time.Now().Add(5 * time.Second)
 	s.gateway.awaitArchive(t, began, end, 90*time.Second, "one", "two")
+	for _, id := range []string{"one", "two"} { // the newest may come first
+		poll(t, "whole footage of "+id, 60*time.Second, func() error {
+			spans, gaps, err := s.gateway.coverage(id, began, end)
+			if err == nil && len(spans) != 1 {
+				err = fmt.Errorf("spans %v, gaps %v", spans, gaps)
+			}
+			return err
+		})
+	}
 	t.Logf("MinIO was away for %v; the archive was whole %v after it came back", outage,
 		time.Since(down.Add(outage)).Round(time.Second))
 
