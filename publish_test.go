@@ -267,8 +267,9 @@ func (n *node) readBack(t testing.TB, camera string, from, to time.Time) {
 	if h := holes(got); len(h) > 0 || len(got) != pictures {
 		t.Errorf("read back %d frames of %d pictures, holes %v", len(got), pictures, h)
 	}
-	if len(heard) < 90 || heard[0].After(from.Add(2*frameTime)) || heard[len(heard)-1].Before(to.Add(-2*frameTime)) {
-		t.Errorf("read back %d sounds of %v", len(heard), to.Sub(from))
+	const late = 10 * frameTime // the publisher may be held up by other tests
+	if len(heard) < 90 || heard[0].After(from.Add(late)) || heard[len(heard)-1].Before(to.Add(-late)) {
+		t.Errorf("read back %d sounds of %v, from %v after its beginning", len(heard), to.Sub(from), heard[0].Sub(from))
 	}
 }
 

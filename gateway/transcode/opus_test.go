@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -271,10 +272,12 @@ func TestOpusOfADyingProgram(t *testing.T) {
 		out, stop := dying.Opus(t.Context(), in)
 		defer stop()
 		r := out.Subscribe(stream.ReaderOptions{Name: "test", History: true})
-		go func() {
+		var playing sync.WaitGroup
+		playing.Go(func() {
 			b.play(in, time.Now(), func(int) bool { return false })
 			in.Close(nil)
-		}()
+		})
+		defer playing.Wait()
 		for {
 			if _, err = r.Next(t.Context()); err != nil {
 				break
