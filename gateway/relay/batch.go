@@ -21,8 +21,30 @@ type path struct {
 	addr netip.AddrPort
 	sock sockaddr
 	// stream is set instead of sock for ICE-TCP.
-	stream net.PacketConn
-	remote net.Addr
+	stream *tcpConn
+}
+
+// takes tells whether a unit may be sent now. Over UDP it always may: what the network cannot bear gets lost on it.
+func (p *path) takes(pkts []packet) bool {
+	if p.stream == nil {
+		return true
+	}
+	n := 0
+	for i := range pkts {
+		n += pkts[i].size()
+	}
+	return p.stream.takes(n, time.Now())
+}
+
+// short tells whether catch-up may go on.
+func (p *path) short() bool { return p.stream == nil || p.stream.short() }
+
+// stuck returns for how long the viewer has read nothing though there is something to read; 0 where nobody can know.
+func (p *path) stuck(now time.Time) time.Duration {
+	if p == nil || p.stream == nil {
+		return 0
+	}
+	return p.stream.stuck(now)
 }
 
 // outlet is the UDP socket as media leaves through it. Any goroutine may use it, each with a batch of its own.
@@ -79,7 +101,6 @@ type run struct {
 	segment  int
 	count    int
 	closed   bool // a shorter packet ended it
-	failed   *atomic.Uint64
 }
 
 func newBatch(o *outlet) *batch {
@@ -94,8 +115,8 @@ func (b *batch) room(n int) []byte {
 	return b.buf[b.used : b.used+n]
 }
 
-// add takes the n bytes written to room as a packet to p. failed counts it if an ICE-TCP path refuses it.
-func (b *batch) add(p *path, n int, failed *atomic.Uint64) {
+// add takes the n bytes written to room as a packet to p.
+func (b *batch) add(p *path, n int) {
 	from := b.used
 	b.used += n
 	if i := len(b.runs) - 1; i >= 0 {
@@ -105,7 +126,7 @@ func (b *batch) add(p *path, n int, failed *atomic.Uint64) {
 			return
 		}
 	}
-	b.runs = append(b.runs, run{path: p, from: from, to: b.used, segment: n, count: 1, failed: failed})
+	b.runs = append(b.runs, run{path: p, from: from, to: b.used, segment: n, count: 1})
 }
 
 // flush sends everything collected.
@@ -131,11 +152,10 @@ func (b *batch) flush() {
 	b.runs, b.used = b.runs[:0], 0
 }
 
-// writeStream writes a run to ICE-TCP, which frames (RFC 4571) and buffers; a full buffer refuses the packet.
+// writeStream gives a run to an ICE-TCP connection, which frames and queues it.
 func (b *batch) writeStream(r *run) {
+	now := time.Now()
 	for at := r.from; at < r.to; at += r.segment {
-		if _, err := r.path.stream.WriteTo(b.buf[at:min(at+r.segment, r.to)], r.path.remote); err != nil {
-			r.failed.Add(1)
-		}
+		r.path.stream.send(b.buf[at:min(at+r.segment, r.to)], now)
 	}
 }

@@ -1,5 +1,10 @@
 package relay
 
+import (
+	"maps"
+	"slices"
+)
+
 // Running tells whether Run has begun to take offers.
 func Running(r *Relay) bool {
 	r.mu.Lock()
@@ -10,3 +15,25 @@ func Running(r *Relay) bool {
 // FragmentOf and RewriteICE let a test client restart ICE.
 func FragmentOf(sdp string) Fragment           { return fragmentOf(sdp) }
 func RewriteICE(sdp string, f Fragment) string { return rewriteICE(sdp, f) }
+
+// Queued is how much waits for all ICE-TCP viewers together.
+func Queued(r *Relay) (n int) {
+	for _, c := range tcpConns(r) {
+		c.mu.Lock()
+		n += c.bytes
+		c.mu.Unlock()
+	}
+	return n
+}
+
+// TCPConns is how many ICE-TCP connections there are.
+func TCPConns(r *Relay) int { return len(tcpConns(r)) }
+
+func tcpConns(r *Relay) []*tcpConn {
+	r.mu.Lock()
+	l := r.transport.tcp.tcpListener
+	r.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Values(l.conns))
+}

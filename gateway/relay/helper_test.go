@@ -217,6 +217,7 @@ type player struct {
 	asked   map[uint16]time.Time // owned by read
 	ext     atomic.Uint32        // packets with the playout-delay extension
 	deaf    atomic.Bool          // drop everything
+	link    *narrow              // nil: straight to the relay
 
 	// of benchmarks
 	light     bool // media is counted at the socket and goes no further
@@ -364,6 +365,9 @@ func (p *player) play(r *relay.Relay, camera string) *player {
 	})
 	must(p.t, err)
 	p.session = s
+	if p.link != nil {
+		s.SDP = p.link.through(s.SDP)
+	}
 	must(p.t, p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: s.SDP}))
 	return p
 }

@@ -279,7 +279,7 @@ func TestBatchesGoOutWithAndWithoutSegmentation(t *testing.T) {
 				buf[i] = byte(len(want))
 			}
 			want = append(want, bytes.Clone(buf))
-			b.add(p, n, nil)
+			b.add(p, n)
 		}
 		for _, n := range []int{900, 900, 900, 300, 900, 1000} {
 			put(one, n)

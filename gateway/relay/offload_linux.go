@@ -51,6 +51,20 @@ func widen(conn *net.UDPConn, bytes int) {
 	})
 }
 
+// unsent is how much the kernel keeps of an ICE-TCP connection beyond what is on the way.
+const unsent = 16 << 10
+
+// keepShort bounds what waits in the kernel (TCP_NOTSENT_LOWAT, tcp(7)): nobody can skip what is in there.
+func keepShort(conn *net.TCPConn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
+	})
+}
+
 // sockaddr is a remote address in the form the kernel takes, for a socket of one family.
 type sockaddr struct {
 	bytes [unix.SizeofSockaddrInet6]byte

@@ -14,6 +14,9 @@ func widen(conn *net.UDPConn, bytes int) {
 	_ = conn.SetWriteBuffer(bytes)
 }
 
+// keepShort bounds what waits in the kernel, at some cost over long distances.
+func keepShort(conn *net.TCPConn) { _ = conn.SetWriteBuffer(128 << 10) }
+
 type sockaddr struct{}
 
 func makeSockaddr(netip.AddrPort, bool) sockaddr { return sockaddr{} }

@@ -31,7 +31,7 @@ const (
 // transport is what all peer connections share while the relay runs.
 type transport struct {
 	udp  *ice.UDPMuxDefault
-	tcp  *tcpMux // nil without ICE-TCP
+	tcp  *tcpTransport // nil without ICE-TCP
 	cert webrtc.Certificate
 	logs logFactory
 
@@ -70,7 +70,7 @@ func newTransport(r *Relay) (*transport, error) {
 	t := &transport{cert: *cert, logs: logFactory{r.log}}
 	t.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: r.conn, Logger: t.logs.NewLogger("mux")})
 	if r.tcp != nil {
-		t.tcp = newTCPMux(r.tcp, t.logs.NewLogger("tcpmux"))
+		t.tcp = newTCPTransport(r.tcp, t.logs.NewLogger("tcpmux"))
 	}
 	return t, nil
 }
@@ -78,7 +78,7 @@ func newTransport(r *Relay) (*transport, error) {
 func (t *transport) close() {
 	_ = t.udp.Close()
 	if t.tcp != nil {
-		_ = t.tcp.Close()
+		t.tcp.close()
 	}
 }
 
@@ -93,7 +93,7 @@ func (r *Relay) settings(t *transport, keys *handshakeKeys) (webrtc.SettingEngin
 		networks = append(networks, webrtc.NetworkTypeUDP6)
 	}
 	if t.tcp != nil {
-		se.SetICETCPMux(t.tcp)
+		se.SetICETCPMux(t.tcp.mux)
 		networks = append(networks, webrtc.NetworkTypeTCP4)
 	}
 	se.SetNetworkTypes(networks)
@@ -262,15 +262,15 @@ func (r *Relay) newPeer(t *transport, m *webrtc.MediaEngine, keys *handshakeKeys
 // follow keeps the session's path at the selected candidate pair.
 func (s *session) follow(t *transport) {
 	s.pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
-		if p := t.pathOf(pair, s.ufrag(), s.relay.outlet); p != nil {
+		if p := t.pathOf(pair, s.relay.outlet); p != nil {
 			s.path.Store(p)
 			s.log.Debug("media path selected", "remote", p.String())
 		}
 	})
 }
 
-func (t *transport) pathOf(pair *webrtc.ICECandidatePair, ufrag string, out *outlet) *path {
-	if pair == nil || pair.Remote == nil || pair.Local == nil {
+func (t *transport) pathOf(pair *webrtc.ICECandidatePair, out *outlet) *path {
+	if pair == nil || pair.Remote == nil {
 		return nil
 	}
 	ip, err := netip.ParseAddr(pair.Remote.Address)
@@ -279,11 +279,10 @@ func (t *transport) pathOf(pair *webrtc.ICECandidatePair, ufrag string, out *out
 	}
 	addr := netip.AddrPortFrom(ip.Unmap(), pair.Remote.Port)
 	if pair.Remote.Protocol == webrtc.ICEProtocolTCP {
-		conn := t.tcp.conn(ufrag, pair.Local.Address)
-		if conn == nil {
-			return nil
+		if conn := t.tcp.find(addr); conn != nil {
+			return &path{stream: conn, addr: addr}
 		}
-		return &path{stream: conn, remote: net.TCPAddrFromAddrPort(addr), addr: addr}
+		return nil
 	}
 	return out.path(addr)
 }
@@ -293,60 +292,6 @@ func (p *path) String() string {
 		return "tcp " + p.addr.String()
 	}
 	return "udp " + p.addr.String()
-}
-
-// tcpMux is pion's, remembering the connections it handed out so that media can be written to them directly.
-type tcpMux struct {
-	*ice.TCPMuxDefault
-	mu    sync.Mutex // guards conns
-	conns map[string]map[string]net.PacketConn
-}
-
-const tcpWriteBuffer = 1 << 20
-
-func newTCPMux(l net.Listener, log logging.LeveledLogger) *tcpMux {
-	return &tcpMux{
-		TCPMuxDefault: ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener: l, Logger: log, ReadBufferSize: 64, WriteBufferSize: tcpWriteBuffer,
-		}),
-		conns: map[string]map[string]net.PacketConn{},
-	}
-}
-
-// GetConnByUfrag implements ice.TCPMux.
-func (m *tcpMux) GetConnByUfrag(ufrag string, v6 bool, local net.IP) (net.PacketConn, error) {
-	c, err := m.TCPMuxDefault.GetConnByUfrag(ufrag, v6, local)
-	if err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.conns[ufrag] == nil {
-		m.conns[ufrag] = map[string]net.PacketConn{}
-	}
-	m.conns[ufrag][local.String()] = c
-	return c, nil
-}
-
-// RemoveConnByUfrag implements ice.TCPMux.
-func (m *tcpMux) RemoveConnByUfrag(ufrag string) {
-	m.forget(ufrag)
-	m.TCPMuxDefault.RemoveConnByUfrag(ufrag)
-}
-
-func (m *tcpMux) forget(ufrag string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.conns, ufrag)
-}
-
-func (m *tcpMux) conn(ufrag, local string) net.PacketConn {
-	if m == nil {
-		return nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.conns[ufrag][local]
 }
 
 // logFactory gives pion loggers that write to slog: its warnings are our debug, for they are mostly about the network.

@@ -33,6 +33,17 @@ func TestViewerBehindATCPOnlyNetwork(t *testing.T) {
 	}
 }
 
+// Behind a one-to-one NAT the address announced is not that of the socket.
+func TestTCPViewerOfAnAnnouncedAddress(t *testing.T) {
+	t.Parallel()
+	c := newCamera()
+	r, _ := start(t, relay.Config{TCP: "127.0.0.1:0", PublicIPs: []string{"203.0.113.9"}}, map[string]*camera{"gate/main": c})
+	c.publish()
+	p := overTCP(t, newNarrow(t, r.TCPAddr(), 0)).play(r, "gate")
+	live(t, c, 50)
+	p.follow(c, 30)
+}
+
 func TestSocketOfBothFamiliesServesIPv4(t *testing.T) {
 	t.Parallel()
 	for _, listen := range []string{":0", "0.0.0.0:0"} {

@@ -48,6 +48,10 @@ func (s *slot) resend(b *batch, nacks []rtcp.NackPair, now time.Time) {
 	if s.seal == nil || p == nil || !s.anySent {
 		return
 	}
+	if !p.takes(nil) {
+		s.stats.drops[dropOverflow]++
+		return
+	}
 	for _, pair := range nacks {
 		bits := pair.LostPackets
 		s.resendOne(b, p, pair.PacketID, now)

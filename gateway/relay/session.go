@@ -65,7 +65,6 @@ type session struct {
 	ice sync.Mutex // serialises changes of descriptions; guards the fields below
 	// offer is the last one applied, to be rewritten for an ICE restart.
 	offer string
-	local string // our ufrag
 	etag  string
 }
 
@@ -115,12 +114,6 @@ func (s *session) end(cause string) {
 	})
 }
 
-func (s *session) ufrag() string {
-	s.ice.Lock()
-	defer s.ice.Unlock()
-	return s.local
-}
-
 // negotiate applies an offer and returns our answer with all candidates in it.
 func (s *session) negotiate(ctx context.Context, offer string) (string, error) {
 	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
@@ -142,7 +135,7 @@ func (s *session) negotiate(ctx context.Context, offer string) (string, error) {
 	text := s.pc.LocalDescription().SDP
 	s.ice.Lock()
 	defer s.ice.Unlock()
-	s.offer, s.local, s.etag = offer, sdpValue(text, "ice-ufrag"), crand.Text()[:12]
+	s.offer, s.etag = offer, crand.Text()[:12]
 	return text, nil
 }
 
@@ -250,6 +243,9 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 			s.collect(before)
 			s.adapt(s.measure(now.Sub(read)), now) //nolint:contextcheck // as below
 			read = now
+			if s.path.Load().stuck(now) > s.relay.cfg.SilentTimeout {
+				s.end("the viewer reads nothing any more")
+			}
 			if s.wall != nil {
 				s.wall.tick() //nolint:contextcheck // tiles live under the wall's own context
 			} else if why := s.unservable(); why != "" {

@@ -3,7 +3,6 @@ package relay
 import (
 	"encoding/binary"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"skein/edge/media"
@@ -46,18 +45,17 @@ type slot struct {
 	shedAt   time.Time // when pictures were dropped for the path's sake last
 	given    uint64    // packets before it are given up: they are not sent again
 	anySent  bool
-	refused  uint64 // value of failed last seen
-	blocked  Code   // why the line's codec cannot be sent, or ""
+	blocked  Code // why the line's codec cannot be sent, or ""
 	shownAt  time.Time
 	asked    time.Time // when the line was asked for
 	refresh  time.Time // last answer to a key frame request
 	budget   budget
 	// wide holds the transport-wide numbers of the newest packets by sequence number, for a packet sent again is the same
 	// to the last bit; nil if they are not negotiated.
-	wide  []uint16
-	stats slotStats
-
-	failed atomic.Uint64 // packets an ICE-TCP path refused
+	wide     []uint16
+	stats    slotStats
+	unit     uint64    // number of the line's unit sent last
+	fetching time.Time // since when the slot catches up
 }
 
 // slotStats count what a slot did. Guarded by slot.mu.
@@ -136,8 +134,13 @@ func (s *slot) restart(l *line) {
 		return
 	}
 	s.open(l, o)
-	s.phase = phaseCatchUp
 	s.stats.catchUps++
+	s.fetch()
+}
+
+// fetch makes the session's pacer send the slot's next packets. The caller holds s.mu.
+func (s *slot) fetch() {
+	s.phase, s.fetching = phaseCatchUp, time.Now()
 	s.session.pace()
 }
 
@@ -147,7 +150,7 @@ func (s *slot) open(l *line, o opening) {
 	g := &s.segments[s.current]
 	*g = segment{line: l, from: o.first, out: s.out, delay: s.session.delay.Load()}
 	g.squeeze(o, s.clock.at(o.newest.arrival), s.stamp, s.anySent, l.rate)
-	s.next = o.first
+	s.next, s.unit = o.first, 0
 }
 
 // deliver sends one unit of l that just came in, if the slot is at the live edge or waits for it. Called by the feed;
@@ -161,31 +164,19 @@ func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool,
 	if !s.admit(pkts[0].codec) {
 		return
 	}
-	switch s.phase {
-	case phaseWait:
-		if l.video && !key {
-			s.stats.drops[dropWaitKey]++
-			return
-		}
-		if l.video && s.session.tooLate() {
-			s.stats.drops[dropLinkSlow]++
-			return
-		}
-		s.open(l, opening{first: first, firstTS: m.ts, units: 1, newest: m, step: 1})
-		s.phase = phaseLive
-	case phaseLive:
-		if s.next > first {
-			return // the pacer had it already
-		}
-		if s.next < first {
-			s.phase = phaseCatchUp
-			s.session.pace()
-			return
-		}
-		if s.ahead(m) || s.segments[s.current].delay != s.session.delay.Load() {
-			s.open(l, opening{first: first, firstTS: m.ts, units: 1, newest: m, step: 1})
-		}
-	default:
+	switch {
+	case s.phase != phaseWait && s.phase != phaseLive:
+		return
+	case s.phase == phaseWait && l.video && !key:
+		s.stats.drops[dropWaitKey]++
+		return
+	case s.phase == phaseWait && l.video && s.session.tooLate():
+		s.stats.drops[dropLinkSlow]++
+		return
+	case s.phase == phaseLive && s.next > first: // the pacer had it already
+		return
+	case s.phase == phaseLive && s.next < first:
+		s.fetch()
 		return
 	}
 	p := s.session.path.Load()
@@ -193,10 +184,13 @@ func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool,
 		s.skip(dropNoPath)
 		return
 	}
-	if f := s.failed.Load(); f != s.refused {
-		s.refused = f
+	if !p.takes(pkts) {
 		s.skip(dropOverflow)
 		return
+	}
+	if s.phase == phaseWait || s.ahead(m) || s.segments[s.current].delay != s.session.delay.Load() {
+		s.open(l, opening{first: first, firstTS: m.ts, units: 1, newest: m, step: 1})
+		s.phase = phaseLive
 	}
 	for i := range pkts {
 		s.emit(b, p, &pkts[i], first+uint64(i))
@@ -260,6 +254,9 @@ func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
 		if !s.admit(scratch[i].codec) {
 			return bytes, false
 		}
+		if scratch[i].unit != s.unit && !p.short() { // before a unit, never within
+			return bytes, s.mayWait()
+		}
 		s.emit(b, p, &scratch[i], s.next)
 		s.next++
 		bytes += scratch[i].size()
@@ -268,6 +265,16 @@ func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
 		s.phase = phaseLive
 	}
 	return bytes, s.phase == phaseCatchUp
+}
+
+// mayWait tells whether catch-up that the viewer does not take fast enough may wait for it. What takes longer is no
+// longer worth it: the next key frame is. The caller holds s.mu.
+func (s *slot) mayWait() bool {
+	if time.Since(s.fetching) < tcpPatience {
+		return true
+	}
+	s.skip(dropOverflow)
+	return false
 }
 
 // emit writes one packet with its numbers in the current segment. The caller holds s.mu.
@@ -280,7 +287,7 @@ func (s *slot) emit(b *batch, p *path, pkt *packet, index uint64) {
 		s.wide[number%wideKept] = wide
 	}
 	n := s.write(b, p, pkt, number, g, wide)
-	s.out = number + 1
+	s.out, s.unit = number+1, pkt.unit
 	if !s.anySent || stamp > s.stamp {
 		s.stamp = stamp
 	}
@@ -317,7 +324,7 @@ func (s *slot) write(b *batch, p *path, pkt *packet, number uint64, g *segment, 
 	n += copy(buf[n:], pkt.head[:pkt.headLen])
 	n += copy(buf[n:], pkt.body)
 	n = s.seal.seal(buf, header, n, number)
-	b.add(p, n, &s.failed)
+	b.add(p, n)
 	return pkt.size()
 }
 

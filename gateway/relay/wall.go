@@ -167,12 +167,15 @@ func (w *wall) spawn(f func()) bool {
 	return true
 }
 
+// maxUnread is how many bytes of messages wait for a page that takes none; more are dropped.
+const maxUnread = 256 << 10
+
 // send writes a message to the page, if it listens.
 func (w *wall) send(m any) {
 	w.mu.Lock()
 	d := w.channel
 	w.mu.Unlock()
-	if d == nil || d.ReadyState() != webrtc.DataChannelStateOpen {
+	if d == nil || d.ReadyState() != webrtc.DataChannelStateOpen || d.BufferedAmount() > maxUnread {
 		return
 	}
 	b, err := json.Marshal(m)
