@@ -55,6 +55,7 @@ type outlet struct {
 	pool sync.Pool
 
 	errors atomic.Uint64 // sends the kernel refused
+	full   atomic.Int64  // when waiting for room was last in vain, Unix nanoseconds
 	began  time.Time
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -174,35 +175,49 @@ func TestSqueezedTimestampsEndAtTheLiveEdge(t *testing.T) {
 	}
 }
 
-// hotSlots returns n slots of a line that are live and send to a socket nobody reads.
-func hotSlots(tb testing.TB, n int) (*line, *batch, *net.UDPConn) {
+// hotRelay returns a relay that does not run, with a socket at listen, and a socket nobody reads.
+func hotRelay(tb testing.TB, listen string) (*Relay, *net.UDPConn, *net.UDPConn) {
 	tb.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = conn.Close() })
-	sink, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = sink.Close() })
-	r := &Relay{cfg: Config{}.withDefaults(), metrics: newMetrics(nil, nil), outlet: newOutlet(conn)}
-	l := newLine(media.H264, videoRate)
-	k := masterKeys{gcm: true, key: make([]byte, 16), salt: make([]byte, 12)}
-	for i := range n {
-		s := &session{relay: r, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
-		addr := sink.LocalAddr().(*net.UDPAddr) //nolint:forcetypeassert // a UDP socket
-		s.path.Store(r.outlet.path(addr.AddrPort()))
-		sl := s.newSlot(true, videoRate)
-		sl.ssrc, sl.payload[media.H264] = uint32(i+1), 102|payloadKnown
-		sl.extend([]webrtc.RTPHeaderExtensionParameter{{URI: playoutDelayURI, ID: 5}, {URI: transportWideURI, ID: 6}})
-		seal, err := k.sealer(sl.ssrc)
+	open := func(address string) *net.UDPConn {
+		a, err := net.ResolveUDPAddr("udp4", address)
 		if err != nil {
 			tb.Fatal(err)
 		}
-		sl.ready(seal)
-		sl.show(l, time.Now())
+		c, err := net.ListenUDP("udp4", a)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	conn := open(listen)
+	r := &Relay{cfg: Config{}.withDefaults(), metrics: newMetrics(nil, nil), outlet: newOutlet(conn)}
+	return r, open("127.0.0.1:0"), conn
+}
+
+// hotSlot adds a slot of a viewer at the address that is live on l.
+func hotSlot(tb testing.TB, r *Relay, l *line, ssrc uint32, addr netip.AddrPort) {
+	tb.Helper()
+	s := &session{relay: r, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
+	s.path.Store(r.outlet.path(addr))
+	sl := s.newSlot(true, videoRate)
+	sl.ssrc, sl.payload[media.H264] = ssrc, 102|payloadKnown
+	sl.extend([]webrtc.RTPHeaderExtensionParameter{{URI: playoutDelayURI, ID: 5}, {URI: transportWideURI, ID: 6}})
+	seal, err := masterKeys{gcm: true, key: make([]byte, 16), salt: make([]byte, 12)}.sealer(sl.ssrc)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	sl.ready(seal)
+	sl.show(l, time.Now())
+}
+
+// hotSlots returns n slots of a line that are live and send to a socket nobody reads.
+func hotSlots(tb testing.TB, n int) (*line, *batch, *net.UDPConn) {
+	tb.Helper()
+	r, sink, conn := hotRelay(tb, "127.0.0.1:0")
+	l := newLine(media.H264, videoRate)
+	for i := range n {
+		hotSlot(tb, r, l, uint32(i+1), sink.LocalAddr().(*net.UDPAddr).AddrPort()) //nolint:forcetypeassert // a UDP socket
 	}
 	return l, newBatch(r.outlet), conn
 }

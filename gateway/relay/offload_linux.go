@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -37,18 +38,20 @@ func putSegmentMessage(oob []byte, size uint16) {
 	binary.NativeEndian.PutUint16(oob[16:], size)
 }
 
-// widen asks for large socket buffers; the kernel grants what it allows.
-func widen(conn *net.UDPConn, bytes int) {
+// widen asks for large socket buffers; the kernel grants what it allows. It returns what there is for sending.
+func widen(conn *net.UDPConn, bytes int) (granted int) {
 	_ = conn.SetReadBuffer(bytes)
 	_ = conn.SetWriteBuffer(bytes)
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return
+		return 0
 	}
 	_ = raw.Control(func(fd uintptr) { // beyond the system's limit, if we may
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes)
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bytes)
+		granted, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
 	})
+	return granted / 2 // the kernel counts its own overhead in
 }
 
 // unsent is how much the kernel keeps of an ICE-TCP connection beyond what is on the way.
@@ -101,7 +104,7 @@ type message struct {
 }
 
 // wire sends messages with sendmmsg(2). It uses the descriptor without Go's lock on writers, so that several goroutines
-// send in parallel; only when the socket is full does it wait in line. It is owned by one goroutine.
+// send in parallel. It is owned by one goroutine.
 type wire struct {
 	out   *outlet
 	raw   syscall.RawConn
@@ -111,18 +114,18 @@ type wire struct {
 	n     int // messages queued
 	at    int // messages done
 	errno syscall.Errno
-	once  func(fd uintptr)      // send, kept to save an allocation
-	wait  func(fd uintptr) bool // send, waiting for room
+	once  func(fd uintptr) // send, kept to save an allocation
+	wait  func(fd uintptr) // poll, likewise
+
+	poller [1]unix.PollFd
+	room   bool // the socket has some, or may have
 }
 
 func newWire(o *outlet) *wire {
 	w := &wire{out: o}
 	w.raw, _ = o.conn.SyscallConn() // fails for a nil conn only
 	w.once = w.send
-	w.wait = func(fd uintptr) bool {
-		w.send(fd)
-		return w.errno != unix.EAGAIN
-	}
+	w.wait = w.poll
 	return w
 }
 
@@ -158,18 +161,19 @@ func (w *wire) send(fd uintptr) {
 	}
 }
 
-// flush sends everything queued. A message the kernel refuses is counted and skipped; if it refuses segmentation, that
-// is given up for good and the message is cut here.
+// flush sends everything queued. A message the kernel refuses is counted and skipped; if it refuses segmentation, the
+// message is cut here. What finds no room within sendWait is lost as if on the way: one slow network behind the socket
+// must not hold up the feed, and with it the viewers on all others.
 func (w *wire) flush() {
 	for w.at = 0; w.at < w.n; {
 		err := w.raw.Control(w.once)
-		if w.errno == unix.EAGAIN && err == nil {
-			err = w.raw.Write(w.wait)
-		}
-		if err != nil { // closed
-			break
-		}
-		if w.errno != 0 && w.errno != unix.EINTR && w.errno != unix.EAGAIN {
+		switch {
+		case err == nil && w.errno == unix.EAGAIN && w.out.mayWait() && w.awaitRoom():
+			continue
+		case err != nil || w.errno == unix.EAGAIN: // closed, or full
+			w.out.errors.Add(uint64(w.n - w.at))
+			w.at = w.n
+		case w.errno != 0 && w.errno != unix.EINTR:
 			w.refused()
 			w.at++
 		}
@@ -177,39 +181,55 @@ func (w *wire) flush() {
 	w.n = 0
 }
 
-func (w *wire) refused() {
-	h := &w.msgs[w.at].header
-	if h.Control == nil || (w.errno != unix.EIO && w.errno != unix.EINVAL && w.errno != unix.EOPNOTSUPP) {
-		w.out.errors.Add(1)
-		return
+// sendWait is how long a batch waits for room in the socket. A gigabit takes what the kernel holds by default in less.
+const sendWait = 5 * time.Millisecond
+
+// sendRest is how long nobody waits for room after waiting was in vain.
+const sendRest = 100 * time.Millisecond
+
+// mayWait tells whether waiting for room is worth it.
+func (o *outlet) mayWait() bool { return time.Since(time.Unix(0, o.full.Load())) > sendRest }
+
+// awaitRoom blocks until the socket has room, at most for sendWait.
+func (w *wire) awaitRoom() bool {
+	if err := w.raw.Control(w.wait); err == nil && w.room {
+		return true
 	}
-	w.out.gso.Store(false)
-	segment := int(binary.NativeEndian.Uint16(w.oob[w.at*segmentMessageLen+16:]))
-	data := unsafe.Slice(w.iovs[w.at].Base, int(w.iovs[w.at].Len))
-	to, err := w.addr()
-	if err != nil {
-		w.out.errors.Add(1)
-		return
-	}
-	for len(data) > 0 {
-		part := data[:min(segment, len(data))]
-		data = data[len(part):]
-		if _, err := w.out.conn.WriteToUDPAddrPort(part, to); err != nil {
-			w.out.errors.Add(1)
-		}
-	}
+	w.out.full.Store(time.Now().UnixNano())
+	return false
 }
 
-// addr decodes the address of the message at w.at.
-func (w *wire) addr() (netip.AddrPort, error) {
-	h := &w.msgs[w.at].header
-	b := unsafe.Slice(h.Name, int(h.Namelen))
-	port := binary.BigEndian.Uint16(b[2:])
-	switch binary.NativeEndian.Uint16(b) {
-	case unix.AF_INET:
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), port), nil
-	case unix.AF_INET6:
-		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:24])), port), nil
+// poll waits for room once.
+func (w *wire) poll(fd uintptr) {
+	w.poller[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT}
+	n, err := unix.Poll(w.poller[:], int(sendWait/time.Millisecond))
+	w.room = n == 1 || errors.Is(err, unix.EINTR)
+}
+
+// refused deals with the message at w.at, which the kernel does not take. Segments that are too large for the network
+// they leave by, or for the kernel's taste, go singly.
+func (w *wire) refused() {
+	h, errno := &w.msgs[w.at].header, w.errno
+	never := errno == unix.EIO || errno == unix.EINVAL || errno == unix.EOPNOTSUPP
+	if h.Control == nil || !(never || errno == unix.EMSGSIZE) {
+		w.out.errors.Add(1)
+		return
 	}
-	return netip.AddrPort{}, errors.New("unknown address family")
+	segment := int(binary.NativeEndian.Uint16(w.oob[w.at*segmentMessageLen+16:]))
+	data := unsafe.Slice(w.iovs[w.at].Base, int(w.iovs[w.at].Len))
+	sent := 0
+	_ = w.raw.Control(func(fd uintptr) {
+		for ; len(data) > 0; data = data[min(segment, len(data)):] {
+			_, _, e := unix.Syscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&data[0])),
+				uintptr(min(segment, len(data))), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(h.Name)), uintptr(h.Namelen))
+			if e == 0 {
+				sent++
+			} else {
+				w.out.errors.Add(1)
+			}
+		}
+	})
+	if never && sent > 0 {
+		w.out.gso.Store(false)
+	}
 }

@@ -9,9 +9,10 @@ import (
 
 func segmentation(*net.UDPConn) bool { return false }
 
-func widen(conn *net.UDPConn, bytes int) {
+func widen(conn *net.UDPConn, bytes int) (granted int) {
 	_ = conn.SetReadBuffer(bytes)
 	_ = conn.SetWriteBuffer(bytes)
+	return bytes
 }
 
 // keepShort bounds what waits in the kernel, at some cost over long distances.

@@ -77,7 +77,10 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 	if err != nil {
 		return nil, fmt.Errorf("listen webrtc.udp %s: %w", cfg.UDP, err)
 	}
-	widen(conn, socketBuffer)
+	if n := widen(conn, socketBuffer); n < socketBuffer/8 {
+		logger.Warn("the system grants the media socket a small send buffer: packets get lost when many pictures leave "+
+			"at once; raise net.core.wmem_max or give CAP_NET_ADMIN", "bytes", n, "wanted", socketBuffer)
+	}
 	out := newOutlet(conn)
 	r := &Relay{
 		cfg: cfg.withDefaults(), streams: streams, log: logger, metrics: newMetrics(reg, out.errors.Load), conn: conn,
