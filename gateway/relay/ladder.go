@@ -77,7 +77,7 @@ func (t *tile) climb(
 		if !errors.As(e, &coded) || coded.Code == CodeStopped || ctx.Err() != nil {
 			return nil, "", err
 		}
-		if why == "" {
+		if why == "" && coded.Code != CodeUnknownCamera { // a camera with one profile keeps nothing from anybody
 			why = coded.Code
 		}
 	}
