@@ -44,15 +44,23 @@ type answer struct {
 		Width                    int
 		Moves                    bool
 	}
-	Viewer  string // of the viewers' page
-	Streams int
+	Viewer            string // of the viewers' page
+	Streams           int
+	Note, Count, Hint string // of a tour that passed cameras by
 }
 
-func openConsole(t *testing.T, n *node, password string) *console {
+func openConsole(t *testing.T, n *node) *console {
 	t.Helper()
+	if _, err := os.Stat("gateway/web/node_modules/playwright-core"); err != nil {
+		tool(t, "gateway/web/node_modules/playwright-core") // make test installs it
+	}
+	m := regexp.MustCompile(`with the password\s+(\S+)\n`).FindStringSubmatch(n.out.String())
+	if m == nil {
+		t.Fatal("no first password")
+	}
 	cmd := exec.Command(tool(t, "node"), "e2e/live.mjs")
 	cmd.Dir = "gateway/web"
-	cmd.Env = append(os.Environ(), "BASE_URL=http://"+n.http, "PASSWORD="+password, "CHROMIUM="+tool(t, "chromium"))
+	cmd.Env = append(os.Environ(), "BASE_URL=http://"+n.http, "PASSWORD="+m[1], "CHROMIUM="+tool(t, "chromium"))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -99,9 +107,6 @@ func (c *console) ask(format string, args ...any) (a answer) {
 // renegotiation, a camera that dies, and a gateway that is killed and comes back.
 func TestWallInChromium(t *testing.T) {
 	const tiles = 16
-	if _, err := os.Stat("gateway/web/node_modules/playwright-core"); err != nil {
-		tool(t, "gateway/web/node_modules/playwright-core") // make test installs it
-	}
 	cfg := sim.Config{}
 	var ids []string
 	for i := range tiles + 2 {
@@ -121,12 +126,8 @@ func TestWallInChromium(t *testing.T) {
 	n.configure(t, more)
 	n.start(t)
 	n.awaitState(t, status.Live, 30*time.Second, ids...)
-	m := regexp.MustCompile(`with the password\s+(\S+)\n`).FindStringSubmatch(n.out.String())
-	if m == nil {
-		t.Fatal("no first password")
-	}
 
-	c := openConsole(t, n, m[1])
+	c := openConsole(t, n)
 	c.ask(`{"do":"login"}`)
 	c.ask(`{"do":"layout","n":16}`)
 	all := c.ask(`{"do":"moving","n":16}`)

@@ -3,7 +3,8 @@
 // restarts the gateway in between asks them.
 //
 // Environment: BASE_URL, USER_NAME, PASSWORD, CHROMIUM (default /usr/bin/chromium), TIMEOUT_MS (default 40000, for each
-// question). Answers are {"ok":true,"ms":…,…} or {"ok":false,"error":…}.
+// question), WIDTH and HEIGHT of the window (default 1920 x 1080), SHOTS (a folder for the screenshots that questions name
+// as "shot"). Answers are {"ok":true,"ms":…,…} or {"ok":false,"error":…}.
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
@@ -73,7 +74,7 @@ const browser = await chromium.launch({
     "--disable-sync", "--no-first-run", "--autoplay-policy=no-user-gesture-required",
     "--use-fake-device-for-media-stream=device-count=2", "--use-fake-ui-for-media-stream"],
 });
-const page = await browser.newPage({ viewport: { width: 1920, height: 1080 }, ignoreHTTPSErrors: true });
+const page = await browser.newPage({ viewport: { width: Number(process.env.WIDTH ?? 1920), height: Number(process.env.HEIGHT ?? 1080) }, ignoreHTTPSErrors: true });
 await page.addInitScript(spy);
 
 async function until(what, good) {
@@ -177,6 +178,28 @@ const answers = {
   says: ({ text }) => page.getByTestId("publish").getByText(text).first().waitFor({ timeout }),
   turn: () => page.getByTestId("publish-turn").click(),
   stop: () => page.getByTestId("publish-go").click(),
+  /** A tour of the cameras, in this order, on the first tile. */
+  async tour({ cameras, dwell }) {
+    await page.getByTestId("tile-0").hover();
+    await page.getByTestId("tour-edit-0").click();
+    for (const camera of cameras) {
+      await page.getByTestId("tour-search").fill(camera);
+      await page.getByTestId(`tour-pick-${camera}`).click();
+    }
+    await page.getByTestId("tour-dwell").fill(String(dwell));
+    await page.getByTestId("tour-start").click();
+  },
+  /** The first tile shows the camera, moving. */
+  shows: ({ camera }) => until(`tile 0 shows ${camera}`, (t) => t[0]?.camera === camera && t[0].moves),
+  /** The first tile says in words that its tour passed cameras by. */
+  async passed() {
+    const note = page.getByTestId("tile-0").getByTestId("tour-skipped");
+    await note.waitFor({ timeout });
+    const count = page.getByTestId("tile-0").getByTestId("tour-passed");
+    return { note: await note.innerText(), count: await count.innerText(), hint: await count.getAttribute("title") };
+  },
+  /** There is no such element any more. */
+  none: ({ id }) => page.getByTestId(id).waitFor({ state: "detached", timeout }),
   counts: () => page.evaluate(() => window.liveCounts()),
   /** Opens the viewers' page in a window of its own: the wall of n tiles is there, unfolds into them, and all are sent. */
   async viewers({ n }) {
@@ -195,6 +218,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const began = performance.now();
   try {
     const answer = await answers[q.do](q);
+    if (q.shot && process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${q.shot}.png` });
     tell({ ok: true, ms: Math.round(performance.now() - began), ...answer });
   } catch (e) {
     tell({ ok: false, error: `${q.do}: ${e.message}` });

@@ -1,7 +1,17 @@
-import type { SlotRequest, SlotTable, TourRequest, TourStop, TourView } from "./transport";
+import type { Passed, SlotRequest, SlotTable, TourRequest, TourStop, TourView } from "./transport";
 
-/** How long a camera that was passed by is named on its tile. */
-export const skippedMs = 2500;
+/** How long a camera that was passed by is named across its tile: long enough to be read between other tiles. */
+export const namedMs = 6000;
+/** Where all cameras are dead, one is tried after so long. */
+const deadMs = 2500;
+
+const others = (tour: TourView, camera: string) => tour.passed?.filter((p) => p.camera !== camera) ?? [];
+
+/** The tour passed a camera by. */
+export const passBy = (tour: TourView, p: Passed): TourView => ({ ...tour, passed: [...others(tour, p.camera), p] });
+
+/** The tour shows the camera: it is passed by no more. */
+export const shows = (tour: TourView, camera: string): TourView => ({ ...tour, passed: others(tour, camera) });
 /** A camera of a tour gets so long to bring a picture. */
 const patienceMs = 5000;
 
@@ -13,7 +23,6 @@ export class TourRunner {
   private at = 0;
   private paused = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private mark: ReturnType<typeof setTimeout> | undefined;
   private passed = 0;
   private shown: TourStop | undefined;
 
@@ -57,19 +66,16 @@ export class TourRunner {
 
   stop(): void {
     clearTimeout(this.timer);
-    clearTimeout(this.mark);
+  }
+
+  private view(): TourView {
+    const { stops, dwellS } = this.tour;
+    const begun = { index: this.at, total: stops.length, dwellS, paused: this.paused, since: Date.now() };
+    return this.table.get(this.slot).tour ?? begun;
   }
 
   private patch(change: Partial<TourView>): void {
-    const { stops, dwellS } = this.tour;
-    const old: TourView = this.table.get(this.slot).tour ?? {
-      index: this.at,
-      total: stops.length,
-      dwellS,
-      paused: this.paused,
-      since: Date.now(),
-    };
-    this.table.patch(this.slot, { tour: { ...old, ...change } });
+    this.table.patch(this.slot, { tour: { ...this.view(), ...change } });
   }
 
   private step(): void {
@@ -84,7 +90,7 @@ export class TourRunner {
     // Where all of them are dead the tour goes on slowly: each is named, and one may come back.
     if (stop.dead) {
       this.skip(stop);
-      this.timer = setTimeout(() => this.step(), this.passed >= this.tour.stops.length ? skippedMs : 0);
+      this.timer = setTimeout(() => this.step(), this.passed >= this.tour.stops.length ? deadMs : 0);
       return;
     }
     this.patch({ index: this.at, since: Date.now() });
@@ -95,9 +101,7 @@ export class TourRunner {
 
   private skip(stop: TourStop): void {
     this.passed++;
-    clearTimeout(this.mark);
-    this.patch({ skipped: stop.camera });
-    this.mark = setTimeout(() => this.patch({ skipped: undefined }), skippedMs);
+    this.patch(passBy(this.view(), { camera: stop.camera, at: Date.now() }));
   }
 
   private wait(ms: number): void {
@@ -107,6 +111,7 @@ export class TourRunner {
       const stop = this.tour.stops[this.at];
       const came = this.table.get(this.slot).phase === "playing";
       if (came) this.passed = 0;
+      if (came && stop) this.patch(shows(this.view(), stop.camera));
       if (!came && stop && this.tour.stops.length > 1) {
         this.skip(stop);
         this.step();

@@ -35,8 +35,18 @@ export interface TourView {
   paused: boolean;
   /** When the present camera came, epoch ms. */
   since: number;
-  /** The camera just passed by because it has no picture; gone after a moment. */
-  skipped?: string;
+  /** Who was passed by for want of a picture, until it is shown again. */
+  passed?: readonly Passed[];
+}
+
+/** A camera that a tour passed by. */
+export interface Passed {
+  camera: string;
+  /** The gateway's word, where it has one. */
+  state?: State;
+  reason?: string;
+  /** When last, epoch ms. */
+  at: number;
 }
 
 /** A slot that shows the past. As long as this is there, no picture of the slot may be called live. */

@@ -5,7 +5,7 @@ import { idleView, type LiveTransport, type SlotView } from "./transport";
 import { WhepTransport } from "./whep";
 
 /** Pool sizes: 16 slots serve every wall up to 16, so changing between those negotiates nothing. */
-export const poolFor = (tiles: number) => (tiles <= 16 ? 16 : 36);
+export const poolFor = (tiles: number) => (tiles <= 16 ? 16 : tiles <= 36 ? 36 : 64);
 
 /** `?transport=whep` forces one connection per tile, for measuring and for finding faults. */
 const forced = () => new URLSearchParams(location.search).get("transport");

@@ -165,7 +165,7 @@ describe("sound, tours and replays without a wall", () => {
     });
     last().up();
     vi.advanceTimersByTime(5001);
-    expect(t.view(0)).toMatchObject({ camera: "c", tour: { index: 2, skipped: "b" } });
+    expect(t.view(0)).toMatchObject({ camera: "c", tour: { index: 2, passed: [{ camera: "b" }] } });
     expect(links.map((l) => l.o.url)).toEqual(["/v1/whep/a?profile=sub", "/v1/whep/c?profile=sub"]);
     t.hide(0);
     vi.advanceTimersByTime(60_000);

@@ -1,8 +1,8 @@
 /** Which camera is on which tile. Pure: every change gives a new object. */
-export const sizes = [1, 4, 9, 16, 25, 36] as const;
+export const sizes = [1, 4, 9, 16, 25, 36, 64] as const;
 export type Size = (typeof sizes)[number];
 
-const most = 36;
+const most = 64;
 
 /** Cameras shown in turn. */
 export interface Tour {
@@ -18,7 +18,7 @@ export const mostStops = 120;
 
 export interface Layout {
   size: Size;
-  /** Always `most` long; tiles beyond `size` keep their camera for when the wall grows again. */
+  /** At least `size` long; tiles beyond it keep their camera for when the wall grows again. */
   tiles: readonly (string | null)[];
   /** Nobody chose anything yet: empty tiles fill themselves with live cameras. */
   auto: boolean;
@@ -61,7 +61,8 @@ export function valid(v: unknown): boolean {
     l !== null &&
     (sizes as readonly number[]).includes(l.size) &&
     Array.isArray(l.tiles) &&
-    l.tiles.length === most &&
+    l.tiles.length >= l.size && // those kept before there were 64 are shorter
+    l.tiles.length <= most &&
     l.tiles.every((t) => t === null || word(t)) &&
     typeof l.auto === "boolean" &&
     (l.tours === undefined || validTours(l.tours)) &&
@@ -70,7 +71,7 @@ export function valid(v: unknown): boolean {
 }
 
 function put(tiles: readonly (string | null)[], changes: [number, string | null][]): (string | null)[] {
-  const next = [...tiles];
+  const next = Array.from({ length: most }, (_, i) => tiles[i] ?? null);
   for (const [i, camera] of changes) if (i >= 0 && i < next.length) next[i] = camera;
   return next;
 }
@@ -126,7 +127,7 @@ export function clear(l: Layout, tile: number): Layout {
 }
 
 export function resize(l: Layout, size: Size): Layout {
-  return l.size === size ? l : { ...l, size };
+  return l.size === size ? l : { ...l, size, tiles: put(l.tiles, []) };
 }
 
 /** Fills empty visible tiles with cameras that are on no visible tile, in order. */

@@ -66,6 +66,10 @@ describe("the layout", () => {
   });
   it("takes nothing odd from storage", () => {
     expect(valid(initial)).toBe(true);
+    const old = { ...initial, size: 36 as const, tiles: Array<string | null>(36).fill("a") }; // kept by a former console
+    expect(valid(old)).toBe(true);
+    expect(resize(old, 64).tiles).toHaveLength(64);
+    expect(valid({ ...old, size: 64 })).toBe(false);
     for (const bad of [
       null,
       {},

@@ -302,7 +302,7 @@ export const Tile = memo(function Tile(p: TileProps) {
           <header>
             <b title={p.assigned ?? ""}>{name}</b>
             <span className="where">{p.unit}</span>
-            {p.tour && <TourPlace tour={view.tour} />}
+            {p.tour && <TourPlace tour={view.tour} nameOf={p.nameOf} />}
             <span data-testid="tile-state" title={s.measured ? undefined : t("wall.atLeast")}>
               {gone ? (
                 <b className="badge past-word">{t("past.badge")}</b>

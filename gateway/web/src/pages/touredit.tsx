@@ -120,6 +120,7 @@ export default function TourEdit(p: Props) {
               onChange={(e) => setSearch(e.target.value)}
               placeholder={t("wall.search")}
               aria-label={t("wall.search")}
+              data-testid="tour-search"
             />
           </label>
           <button type="button" className="deed" onClick={() => add(list.map((c) => c.id))} data-testid="tour-all">
@@ -133,7 +134,12 @@ export default function TourEdit(p: Props) {
           {list.slice(0, drawn).map((c) => (
             <li key={c.id}>
               <label>
-                <input type="checkbox" checked={picked.has(c.id)} onChange={() => toggle(c.id)} />
+                <input
+                  type="checkbox"
+                  checked={picked.has(c.id)}
+                  onChange={() => toggle(c.id)}
+                  data-testid={`tour-pick-${c.id}`}
+                />
                 <Dot state={listed(c, reachable)} />
                 <span>{c.name}</span>
                 <small>{picked.has(c.id) && !whole ? chosen.indexOf(c.id) + 1 : c.id}</small>

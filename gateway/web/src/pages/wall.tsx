@@ -42,7 +42,7 @@ function useLayout(user: string) {
   return [layout, change] as const;
 }
 
-const byKey: Record<string, Size> = { "1": 1, "2": 4, "3": 9, "4": 16, "5": 25, "6": 36 };
+const byKey: Record<string, Size> = { "1": 1, "2": 4, "3": 9, "4": 16, "5": 25, "6": 36, "7": 64 };
 
 function toggleFullscreen(): void {
   const done = document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();

@@ -49,7 +49,7 @@ describe("tours in a layout", () => {
     expect(valid({ ...base, tours: { 0: t } })).toBe(false);
     expect(valid({ ...base, paging: t })).toBe(false);
   });
-  it("must be on a tile that is", () => expect(valid({ ...base, tours: { 36: tour("a") } })).toBe(false));
+  it("must be on a tile that is", () => expect(valid({ ...base, tours: { 64: tour("a") } })).toBe(false));
 });
 
 describe("saved walls", () => {

@@ -171,15 +171,21 @@ describe("a tour run by the gateway", () => {
     expect(session.view(0).epoch).toBeGreaterThan(epoch);
   });
 
-  it("names a camera passed by, for a moment, and keeps the picture", () => {
+  it("names a camera passed by and why, keeps the picture, and forgets it once it is shown", () => {
     const { session, last } = wall();
     session.show(0, tour("a", "b", "c"));
     last().up();
     last().say(state(0, "a"));
-    last().say(state(0, "b", { state: "offline", skipped: true }));
-    expect(session.view(0)).toMatchObject({ camera: "a", phase: "playing", tour: { skipped: "b" } });
-    vi.advanceTimersByTime(2500);
-    expect(session.view(0).tour?.skipped).toBeUndefined();
+    const skip = (camera: string) =>
+      last().say(state(0, camera, { state: "no_signal", reason: "no-signal", skipped: true }));
+    const b = { camera: "b", state: "no_signal", reason: "no_signal" };
+    skip("b");
+    expect(session.view(0)).toMatchObject({ camera: "a", phase: "playing", tour: { passed: [b] } });
+    skip("c");
+    skip("b");
+    expect(session.view(0).tour?.passed?.map((p) => p.camera)).toEqual(["c", "b"]);
+    last().say(state(0, "b", { index: 1 }));
+    expect(session.view(0)).toMatchObject({ camera: "b", tour: { passed: [{ camera: "c" }] } });
   });
 
   it("pauses, goes on, and continues from its camera when the tile changes size", () => {

@@ -130,6 +130,9 @@ const states = new Set<string>([
   "connecting",
 ]);
 
+/** The gateway's code of a reason as the key of i18n `reason.*`. */
+export const reasonKey = (code: string | undefined) => code?.replaceAll("-", "_");
+
 export function encode(c: Command): string {
   return JSON.stringify(c);
 }

@@ -17,6 +17,7 @@ import {
   channelLabel,
   decode,
   encode,
+  reasonKey,
   refusal,
   type Show,
   type SlotState,
@@ -343,9 +344,6 @@ export class WallSession implements LiveTransport {
     }
   }
 }
-
-/** The gateway writes codes with dashes; texts are looked up with underscores. */
-const reasonKey = (code: string | undefined) => code?.replaceAll("-", "_");
 
 const key = (r: SlotRequest) =>
   `${r.profile} ${r.width}x${r.height} ${r.codecs?.main ?? ""} ${r.codecs?.sub ?? ""} ${r.tour?.dwellS ?? ""}`;

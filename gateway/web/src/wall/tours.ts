@@ -1,6 +1,6 @@
-import { skippedMs, Tours } from "../live/tour";
+import { passBy, shows, Tours } from "../live/tour";
 import type { SlotRequest, SlotTable } from "../live/transport";
-import { type Command, encode, longest, type SlotState, type Tour } from "./protocol";
+import { type Command, encode, longest, reasonKey, type SlotState, type Tour } from "./protocol";
 
 /** A gateway that runs tours says where they are within this. */
 const answerMs = 2500;
@@ -21,7 +21,6 @@ interface Wall {
 export class WallTours {
   private cannot = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private readonly marks = new Map<number, ReturnType<typeof setTimeout>>();
   private readonly own: Tours;
   /** The camera each tour run here has come to. */
   private readonly stops = new Map<number, SlotRequest>();
@@ -87,30 +86,25 @@ export class WallTours {
     this.answered();
     // A state from before our newest word about pausing comes late at most once; the next one corrects it.
     const paused = m.paused ?? tour.paused;
+    const moving = m.state === "live" || m.state === "delayed";
     if (m.skipped) {
-      table.patch(m.slot, { tour: { ...tour, paused, skipped: m.camera } });
-      this.unmark(m.slot);
+      const { camera: passed, state, reason } = m;
+      const now = passBy(tour, { camera: passed, state, reason: reasonKey(reason), at: Date.now() });
+      table.patch(m.slot, { tour: { ...now, paused } });
       return false;
     }
     if (m.camera === camera) {
-      if (paused !== tour.paused) table.patch(m.slot, { tour: { ...tour, paused } });
+      const back = moving && tour.passed?.some((p) => p.camera === camera);
+      if (back || paused !== tour.paused) {
+        table.patch(m.slot, { tour: { ...(back ? shows(tour, m.camera) : tour), paused } });
+      }
       return true;
     }
-    const moving = m.state === "live" || m.state === "delayed";
     if (!moving && phase === "playing") return false; // the next camera is being fetched: this one is still on
     this.wall.change(m.slot, m.camera);
-    table.patch(m.slot, { tour: { ...tour, paused, index, since: Date.now() } });
+    const now = moving ? shows(tour, m.camera) : tour;
+    table.patch(m.slot, { tour: { ...now, paused, index, since: Date.now() } });
     return true;
-  }
-
-  /** Ends the naming of a camera passed by, after a moment. */
-  private unmark(slot: number): void {
-    clearTimeout(this.marks.get(slot));
-    const end = () => {
-      const { tour } = this.wall.table.get(slot);
-      if (tour) this.wall.table.patch(slot, { tour: { ...tour, skipped: undefined } });
-    };
-    this.marks.set(slot, setTimeout(end, skippedMs));
   }
 
   pause(slot: number, paused: boolean): void {
@@ -128,7 +122,6 @@ export class WallTours {
 
   /** The slot has no tour any more. */
   end(slot: number): void {
-    clearTimeout(this.marks.get(slot));
     this.own.end(slot);
     this.stops.delete(slot);
   }
@@ -146,7 +139,6 @@ export class WallTours {
 
   close(): void {
     this.answered();
-    for (const timer of this.marks.values()) clearTimeout(timer);
     this.own.close();
   }
 }
