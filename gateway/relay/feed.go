@@ -73,20 +73,28 @@ type unroll struct {
 	arrival time.Time
 }
 
-// at returns the line time of a PTS given in ticks of rate.
+// at returns the line time of a PTS given in ticks of rate. It rises from unit to unit, but for B-frames, and goes with
+// the time of arrival even where a source's PTS jump.
 func (t *unroll) at(u *media.AccessUnit, pts, rate int64) int64 {
+	started, step := t.started, pts+t.offset-t.last
 	switch {
 	case !t.started:
 		t.started, t.epoch, t.offset = true, u.Epoch, -pts
-	case u.Epoch != t.epoch:
+	case u.Epoch != t.epoch || step < -rate || step > rate*mostStep:
 		// Media time of two epochs cannot be compared: the time of arrival bridges them.
 		gap := max(u.Arrival.Sub(t.arrival), time.Second/videoFloor)
 		t.epoch, t.offset = u.Epoch, t.last+int64(gap.Seconds()*float64(rate))-pts
 	}
 	ts := pts + t.offset
+	if track := &u.Desc.Tracks[u.Track]; started && ts <= t.last && !track.BFrames {
+		ts = t.last + 1
+	}
 	t.last, t.arrival = max(t.last, ts), u.Arrival
 	return ts
 }
+
+// mostStep is how many seconds two units may lie apart.
+const mostStep = 60
 
 // videoFloor bounds the step over an epoch from below: one picture of 25 a second.
 const videoFloor = 25

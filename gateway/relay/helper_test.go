@@ -200,6 +200,7 @@ type received struct {
 	nalu []byte
 	ts   uint32
 	at   time.Time
+	last bool // of its picture
 }
 
 // player is a plain pion client that receives one picture and perhaps sound.
@@ -218,6 +219,7 @@ type player struct {
 	ext     atomic.Uint32        // packets with the playout-delay extension
 	deaf    atomic.Bool          // drop everything
 	link    *narrow              // nil: straight to the relay
+	giveUp  time.Duration        // how long it waits for packets to be sent again; 0: for good
 
 	// of benchmarks
 	light     bool // media is counted at the socket and goes no further
@@ -378,6 +380,7 @@ func (p *player) read(track *webrtc.TrackRemote) {
 	var next uint16
 	started := false
 	held := map[uint16]*rtp.Packet{}
+	whole, broken := time.Now(), false
 	for {
 		pkt, _, err := track.ReadRTP()
 		if err != nil {
@@ -402,8 +405,15 @@ func (p *player) read(track *webrtc.TrackRemote) {
 			continue
 		}
 		held[pkt.SequenceNumber] = pkt
-		if pkt.SequenceNumber != next {
+		if held[next] != nil {
+			whole = time.Now()
+		} else {
 			p.missing(uint32(track.SSRC()), next, pkt.SequenceNumber, held)
+		}
+		if p.giveUp > 0 && time.Since(whole) > p.giveUp { // as browsers: go on from the next key frame
+			_ = p.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
+			whole, broken, d, next = time.Now(), true, depacketizer{}, pkt.SequenceNumber
+			held = map[uint16]*rtp.Packet{next: pkt}
 		}
 		if !p.nack && held[next] == nil {
 			p.gaps.Add(uint64(pkt.SequenceNumber - next))
@@ -411,12 +421,22 @@ func (p *player) read(track *webrtc.TrackRemote) {
 			d = depacketizer{}
 		}
 		for ; held[next] != nil; next++ {
-			for _, n := range d.push(held[next].Payload) {
-				p.nalus <- received{n, held[next].Timestamp, time.Now()}
+			if broken = broken && !beginsKey(held[next].Payload); broken {
+				delete(held, next)
+				continue
+			}
+			nalus := d.push(held[next].Payload)
+			for i, n := range nalus {
+				p.nalus <- received{n, held[next].Timestamp, time.Now(), held[next].Marker && i == len(nalus)-1}
 			}
 			delete(held, next)
 		}
 	}
+}
+
+// beginsKey tells whether a key frame begins with this packet: with a sequence parameter set.
+func beginsKey(b []byte) bool {
+	return len(b) > 3 && (b[0]&0x1f == 7 || b[0]&0x1f == 24 && b[3]&0x1f == 7)
 }
 
 // missing asks for what is missing, each packet again only after a round trip, as browsers do.

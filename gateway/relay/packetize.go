@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"skein/edge/media"
 )
@@ -64,7 +65,8 @@ const (
 // h264 packs as RFC 6184 in packetization-mode 1. Access unit delimiters and filler are left out: they cost packets and
 // tell a WebRTC receiver nothing. Parameter sets are added before a key frame that lacks them.
 func (z *packetizer) h264(u *media.AccessUnit, track *media.Track) {
-	if u.Key && !has(u.NALUs, func(n []byte) bool { return n[0]&0x1f == h264SPS }) {
+	kind := func(n []byte) byte { return n[0] & 0x1f }
+	if u.Key && lacks(u.NALUs, kind, h264SPS, h264PPS) {
 		z.collect264(track.SPS)
 		z.collect264(track.PPS)
 	}
@@ -141,13 +143,15 @@ func (z *packetizer) fragment(body []byte, head [3]byte, headLen uint8) {
 
 // NAL unit types, ITU-T H.265 table 7-1 and RFC 7798 section 4.4.
 const (
-	h265VPS, h265AUD, h265Filler = 32, 35, 38
-	h265AP, h265FU               = 48, 49
+	h265VPS, h265SPS, h265PPS = 32, 33, 34
+	h265AUD, h265Filler       = 35, 38
+	h265AP, h265FU            = 48, 49
 )
 
 // h265 packs as RFC 7798 without DONL, with the same choices as h264.
 func (z *packetizer) h265(u *media.AccessUnit, track *media.Track) {
-	if u.Key && !has(u.NALUs, func(n []byte) bool { return n[0]>>1&0x3f == h265VPS }) {
+	kind := func(n []byte) byte { return n[0] >> 1 & 0x3f }
+	if u.Key && lacks(u.NALUs, kind, h265VPS, h265SPS, h265PPS) {
 		for _, ps := range [][]byte{track.VPS, track.SPS, track.PPS} {
 			z.collect265(ps)
 		}
@@ -189,9 +193,10 @@ func (z *packetizer) flush265() {
 	z.agg, z.n = z.agg[:0], 0
 }
 
-func has(nalus [][]byte, is func([]byte) bool) bool {
-	for _, n := range nalus {
-		if len(n) > 0 && is(n) {
+// lacks tells whether there is no NAL unit of one of the kinds.
+func lacks(nalus [][]byte, kind func([]byte) byte, kinds ...byte) bool {
+	for _, k := range kinds {
+		if !slices.ContainsFunc(nalus, func(n []byte) bool { return len(n) > 0 && kind(n) == k }) {
 			return true
 		}
 	}

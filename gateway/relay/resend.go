@@ -63,7 +63,7 @@ func (s *slot) resend(b *batch, nacks []rtcp.NackPair, now time.Time) {
 		}
 	}
 	if s.budget.refused > resendNoMore && s.phase == phaseLive {
-		s.budget.refused = 0
+		s.budget.refused, s.given = 0, s.out // who still asks for the same must not lose what comes next too
 		s.skip(dropNackBudget)
 	}
 }

@@ -185,6 +185,7 @@ func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool,
 		return
 	}
 	if !p.takes(pkts) {
+		s.shedAt = time.Now()
 		s.skip(dropOverflow)
 		return
 	}

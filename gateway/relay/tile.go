@@ -232,8 +232,31 @@ func (t *tile) describe(f *feed, now time.Time) stateMessage {
 		m.Reason = t.reason
 	case t.lowered && t.want.worthMain(), t.slot.shedding(now):
 		m.Reason = CodeLinkSlow
+	default:
+		t.lacking(f, &m)
 	}
 	return m
+}
+
+// lacking tells what else keeps a live stream from being a good picture. The caller holds t.mu.
+func (t *tile) lacking(f *feed, m *stateMessage) {
+	waits, shown := t.slot.waiting()
+	switch d := f.desc.Load(); {
+	case waits:
+		m.Reason = CodeWaiting
+		if !shown {
+			m.State = status.Connecting
+		}
+	case d != nil && d.Video() >= 0 && d.Tracks[d.Video()].BFrames && d.Tracks[d.Video()].Codec == media.H264:
+		m.Reason = CodeBFrames
+	}
+}
+
+// waiting tells whether the slot waits for a key frame, and whether it has shown a picture of its line.
+func (s *slot) waiting() (waits, shown bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == phaseWait, !s.shownAt.IsZero()
 }
 
 // hide empties the slot: it costs nothing from now on.
