@@ -24,7 +24,7 @@ func TestTourInChromium(t *testing.T) {
 	n := newNode(t, "all")
 	more := oneUnit + access + "pull: {bytes_timeout: 2s, retry_min: 200ms, retry_max: 1s}\ncameras:\n"
 	for _, id := range ids {
-		more += fmt.Sprintf("  - {id: %s, name: %s, unit: yf, main: %q, transport: tcp, record: none}\n", id, names[id],
+		more += fmt.Sprintf("  - {id: %s, name: %s, unit: yf, main: %q, transport: tcp}\n", id, names[id],
 			cams.URL(id, media.Main))
 	}
 	cams.Camera("gone").Stop()

@@ -26,7 +26,7 @@ func TestWallOf64InChromium(t *testing.T) {
 	n := newNode(t, "all")
 	more := oneUnit + access + "cameras:\n"
 	for _, id := range ids {
-		more += fmt.Sprintf("  - {id: %s, name: %s, unit: yf, main: %q, transport: tcp, record: none}\n", id, id,
+		more += fmt.Sprintf("  - {id: %s, name: %s, unit: yf, main: %q, transport: tcp}\n", id, id,
 			cams.URL(id, media.Main))
 	}
 	n.configure(t, more)
