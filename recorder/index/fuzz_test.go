@@ -24,9 +24,14 @@ func FuzzHour(f *testing.F) {
 	f.Add([]byte{})
 	h := hourOf(start)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		list, err := decodeHour(nil, b, h, []string{"a", "b"})
+		whole := segment.Range{From: hourStart(h), To: hourStart(h + 1)}
+		n, err := countHour(b, h, whole)
 		if err != nil {
 			return
+		}
+		list := appendHour(nil, b, h, []string{"a", "b"}, whole)
+		if len(list) != n {
+			t.Fatalf("counted %d, unpacked %d", n, len(list))
 		}
 		if len(list)*recordSize != len(b) {
 			t.Fatalf("%d bytes made %d records", len(b), len(list))

@@ -11,87 +11,69 @@ import (
 	"skein/recorder/segment"
 )
 
-// query reads a run of hours of one camera together with its head, in one transaction, so that shard bytes and the
-// table that explains them belong together.
+// query reads a run of hours of one camera together with its head, in one command, so that shard bytes and the table
+// that explains them belong together.
 type query struct {
 	camera string
 	hours  []int64
-	head   *redis.StringCmd
-	values *redis.SliceCmd
+	reply  *redis.SliceCmd
 }
 
-func (q *query) send(ctx context.Context, p redis.Pipeliner) {
-	keys := make([]string, len(q.hours))
-	for i, h := range q.hours {
-		keys[i] = hourKey(q.camera, h)
+func (q *query) send(ctx context.Context, c redis.Cmdable) {
+	keys := make([]string, 0, 1+len(q.hours))
+	keys = append(keys, headKey(q.camera))
+	for _, h := range q.hours {
+		keys = append(keys, hourKey(q.camera, h))
 	}
-	q.head = p.Get(ctx, headKey(q.camera))
-	q.values = p.MGet(ctx, keys...)
+	q.reply = c.MGet(ctx, keys...)
 }
 
-// records decodes what the query brought and keeps what overlaps within.
+// records unpacks what the query brought and keeps what overlaps within.
 func (q *query) records(within segment.Range) ([]segment.Record, error) {
-	raw, err := q.head.Bytes()
-	if err != nil && err != redis.Nil { //nolint:errorlint // redis.Nil is never wrapped
+	values, err := q.reply.Result()
+	if err != nil {
 		return nil, fmt.Errorf("index camera %s: %w", q.camera, serverError(err))
 	}
-	head, err := decodeHead(raw)
+	packed, err := texts(values, 1+len(q.hours))
+	if err != nil {
+		return nil, fmt.Errorf("index camera %s: %w", q.camera, err)
+	}
+	head, err := decodeHead([]byte(packed[0]))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: run check --rebuild", headKey(q.camera), err)
 	}
-	values, err := q.values.Result()
-	if err != nil {
-		return nil, fmt.Errorf("index camera %s: %w", q.camera, serverError(err))
-	}
 	size := 0
-	for _, v := range values {
-		if s, ok := v.(string); ok {
-			size += len(s)/recordSize + 1
+	for i, h := range q.hours {
+		n, err := countHour([]byte(packed[i+1]), h, within)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: run check --rebuild", hourKey(q.camera, h), err)
 		}
+		size += n
 	}
 	if size == 0 {
 		return nil, nil
 	}
-	if most := 4 + int(within.Duration()/(4*time.Second)); most < size {
-		size = most // segments are seldom shorter; a longer answer grows
-	}
 	all := make([]segment.Record, 0, size)
+	for i, h := range q.hours {
+		all = appendHour(all, []byte(packed[i+1]), h, head.shards, within)
+	}
+	return all, nil
+}
+
+// texts returns the n values of an MGET; that of a key that does not exist is empty.
+func texts(values []any, n int) ([]string, error) {
+	if len(values) != n {
+		return nil, fmt.Errorf("the server sent %d values for %d keys", len(values), n)
+	}
+	out := make([]string, n)
 	for i, v := range values {
 		s, ok := v.(string)
-		if !ok {
-			continue // no such hour
+		if !ok && v != nil {
+			return nil, fmt.Errorf("the server sent a %T for a value", v)
 		}
-		if all, err = decodeWithin(all, []byte(s), q.hours[i], head.shards, within); err != nil {
-			return nil, fmt.Errorf("%s: %w: run check --rebuild", hourKey(q.camera, q.hours[i]), err)
-		}
+		out[i] = s
 	}
-	return overlapping(all, within), nil
-}
-
-// overlapping keeps the records of an ascending list that overlap within. What does not lies at the ends, but for
-// records that are inside others, so most are not moved.
-func overlapping(all []segment.Record, within segment.Range) []segment.Record {
-	out := func(r *segment.Record) bool { return !r.Range().Overlaps(within) && !instant(*r, within) }
-	for len(all) > 0 && out(&all[0]) {
-		all = all[1:]
-	}
-	for len(all) > 0 && out(&all[len(all)-1]) {
-		all = all[:len(all)-1]
-	}
-	for i := range all {
-		if all[i].End().After(within.From) && all[i].Start.Before(within.To) {
-			continue
-		}
-		if out(&all[i]) {
-			return slices.DeleteFunc(all, func(r segment.Record) bool { return out(&r) })
-		}
-	}
-	return all
-}
-
-// instant reports whether r is a segment without length that lies within.
-func instant(r segment.Record, within segment.Range) bool {
-	return r.Duration == 0 && !r.Start.Before(within.From) && r.Start.Before(within.To)
+	return out, nil
 }
 
 // hoursOf returns the hours whose segments can overlap within: one before the first, since a segment may reach over
@@ -174,24 +156,21 @@ func (x *Index) RangeMany(
 	return x.run(ctx, queries, within)
 }
 
-// run sends the queries and decodes their answers. One query runs as a transaction of its own slot; of several, each
-// camera's pair of commands goes to the same server in sequence, which is as good unless its index is reset between.
+// run sends the queries in one round trip and unpacks their answers.
 func (x *Index) run(ctx context.Context, queries []*query, within segment.Range) ([][]segment.Record, error) {
-	send := x.c.Pipelined
 	if len(queries) == 1 {
-		send = x.c.TxPipelined
-	}
-	_, err := send(ctx, func(p redis.Pipeliner) error {
+		queries[0].send(ctx, x.c)
+	} else if _, err := x.c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, q := range queries {
 			q.send(ctx, p)
 		}
 		return nil
-	})
-	if err != nil && err != redis.Nil { //nolint:errorlint // redis.Nil is never wrapped
+	}); err != nil {
 		return nil, fmt.Errorf("read index: %w", serverError(err))
 	}
 	out := make([][]segment.Record, len(queries))
 	for i, q := range queries {
+		var err error
 		if out[i], err = q.records(within); err != nil {
 			return nil, err
 		}

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -103,64 +102,94 @@ func put(b []byte, v uint64, n int) []byte {
 	return append(b, full[8-n:]...)
 }
 
-func get(b []byte) (v uint64) {
-	for _, c := range b {
-		v = v<<8 | uint64(c)
+// words is a packed record read as three numbers: every field is a shift away.
+type words struct{ a, b, c uint64 }
+
+func wordsOf(p []byte) words {
+	_ = p[recordSize-1]
+	return words{binary.BigEndian.Uint64(p), binary.BigEndian.Uint64(p[8:]), binary.BigEndian.Uint64(p[16:])}
+}
+
+func (w *words) start() time.Duration    { return time.Duration(w.a>>40) * time.Millisecond }
+func (w *words) duration() time.Duration { return time.Duration(w.a>>16&0xff_ffff) * time.Millisecond }
+func (w *words) seq() uint64             { return w.a&0xffff<<24 | w.b>>40 }
+func (w *words) bytes() int64            { return int64(w.c >> 16 & 0xff_ffff_ffff) }
+func (w *words) gap() int                { return int(w.c >> 8 & 0xff) }
+func (w *words) shard() int              { return int(w.c & 0xff) }
+
+// precedes compares the identities.
+func (w *words) precedes(o *words) bool {
+	if w.a != o.a {
+		return w.a < o.a
 	}
-	return v
+	if w.b != o.b {
+		return w.b < o.b
+	}
+	return w.c>>56 < o.c>>56
 }
 
 // errDamaged means stored bytes that this package did not write.
 var errDamaged = errors.New("damaged index entry")
 
-// decodeHour appends the unpacked records of hour h to out. A shard byte that the table does not know becomes
-// an empty name: the
-// store then searches all shards.
-func decodeHour(out []segment.Record, b []byte, h int64, shards []string) ([]segment.Record, error) {
-	return decodeWithin(out, b, h, shards, segment.Range{})
+// window is a range of time, counted from the start of an hour.
+type window struct{ from, to time.Duration }
+
+func windowOf(within segment.Range, h int64) window {
+	base := hourStart(h)
+	return window{within.From.Sub(base), within.To.Sub(base)}
 }
 
-// decodeWithin is decodeHour that leaves out, unpacked, most of what does not overlap within; the zero range keeps all.
-func decodeWithin(
-	out []segment.Record, b []byte, h int64, shards []string, within segment.Range,
-) ([]segment.Record, error) {
+// holds reports whether a record overlaps the window, or is without length and begins in it.
+func (v window) holds(w *words) bool {
+	start := w.start()
+	return start < v.to && (start+w.duration() > v.from || start == v.from)
+}
+
+// countHour checks the packed records of hour h and returns how many of them overlap within.
+func countHour(b []byte, h int64, within segment.Range) (n int, err error) {
 	if len(b)%recordSize != 0 {
-		return out, fmt.Errorf("%w: %d bytes are not whole records", errDamaged, len(b))
+		return 0, fmt.Errorf("%w: %d bytes are not whole records", errDamaged, len(b))
 	}
-	base, known := hourStart(h), causes()
-	first, end := -MaxDuration, 2*MaxDuration
-	if !within.To.IsZero() {
-		first, end = within.From.Sub(base), within.To.Sub(base)
+	v := windowOf(within, h)
+	var last words
+	for i := 0; i < len(b); i += recordSize {
+		w := wordsOf(b[i:])
+		if w.start() >= time.Hour || w.duration() > MaxDuration {
+			return 0, fmt.Errorf("%w: start or duration out of range", errDamaged)
+		}
+		if i > 0 && !last.precedes(&w) {
+			return 0, fmt.Errorf("%w: records are not in order", errDamaged)
+		}
+		if last = w; v.holds(&w) {
+			n++
+		}
 	}
-	var last []byte
-	for ; len(b) > 0; b = b[recordSize:] {
-		p := b[:recordSize]
-		start := time.Duration(get(p[:offDuration])) * time.Millisecond
-		dur := time.Duration(get(p[offDuration:offSeq])) * time.Millisecond
-		if start >= time.Hour || dur > MaxDuration {
-			return out, fmt.Errorf("%w: start or duration out of range", errDamaged)
-		}
-		if last != nil && bytes.Compare(last, p[:idSize]) >= 0 {
-			return out, fmt.Errorf("%w: records are not in order", errDamaged)
-		}
-		last = p[:idSize]
-		if start+dur < first || start > end {
+	return n, nil
+}
+
+// appendHour unpacks the records of hour h that overlap within and appends them to out. The bytes are those that
+// countHour found in order. A shard byte that the table does not know becomes an empty name: the store then searches
+// all shards.
+func appendHour(out []segment.Record, b []byte, h int64, shards []string, within segment.Range) []segment.Record {
+	v, base, known := windowOf(within, h), hourStart(h), causes()
+	for ; len(b) >= recordSize; b = b[recordSize:] {
+		w := wordsOf(b)
+		if !v.holds(&w) {
 			continue
 		}
-		r := segment.Record{
-			Start: base.Add(start), Duration: dur, Seq: get(p[offSeq:offHash]),
-			Bytes: int64(get(p[offBytes:offGap])), Gap: segment.CauseUnknown,
-		}
-		if c := int(p[offGap]); c < len(known) {
+		out = append(out, segment.Record{})
+		r := &out[len(out)-1] // filled in place: a record is large to copy
+		r.Start, r.Duration, r.Seq, r.Bytes = base.Add(w.start()), w.duration(), w.seq(), w.bytes()
+		copy(r.Hash[:], b[offHash:offBytes])
+		r.Gap = segment.CauseUnknown
+		if c := w.gap(); c < len(known) {
 			r.Gap = known[c]
 		}
-		copy(r.Hash[:], p[offHash:offBytes])
-		if s := int(p[offShard]); s > 0 && s <= len(shards) {
+		if s := w.shard(); s > 0 && s <= len(shards) {
 			r.Shard = shards[s-1]
 		}
-		out = append(out, r)
 	}
-	return out, nil
+	return out
 }
 
 // camera is the decoded form of a camera's head entry:
