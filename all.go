@@ -29,6 +29,7 @@ func (c allCommand) Run(ctx context.Context) error {
 // runAll runs all roles. started, if not nil, is told when everything is up, and then prints how to log in.
 func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gateway)) error {
 	p := newProcess(ctx, cfg)
+	p.holdsPictures()
 	inv := newInventory(p)
 	rec, err := openRecorder(p, inv)
 	if err != nil {

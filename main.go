@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -102,15 +101,8 @@ func (e exitCode) Unwrap() error { return e.err }
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// gcPercent trades a little CPU for memory: nearly all of the heap is pictures, which the collector need not scan. With
-// 16 cameras recording, 100 gives 160 MB, 25 about 110, for less than one percent of a core.
-const gcPercent = 25
-
 // run parses args, runs the command and returns the exit code: 0 in order, 1 a mistake or a failure, 2 wrong usage.
 func run(args []string) int {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	var cli commands
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -33,6 +33,7 @@ func (c edgeCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("%s: the edge role needs link (gateway, node, token) and recorder (urls, token)", c.Config)
 	}
 	p := newProcess(ctx, cfg)
+	p.holdsPictures()
 	e, err := openEdge(p, &spool.HTTPShipper{URLs: cfg.Recorder.URLs, Token: cfg.Recorder.Token.Reveal()})
 	if err != nil {
 		return err
@@ -98,6 +99,7 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	p := newProcess(ctx, cfg)
+	p.holdsPictures()
 	archive, err := archiveProxy(cfg)
 	if err != nil {
 		return err
