@@ -8,14 +8,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"skein/config/district"
 	"skein/recorder/check"
 	"skein/recorder/index"
 	"skein/recorder/segment"
@@ -25,13 +22,11 @@ import (
 const (
 	indexCameras = 1000
 	indexDays    = 4
-	// collectAt is how Skein's own process sets the garbage collector.
-	collectAt = 25
 )
 
-// benchIndex measures the segment index in a real Redis with more than ten million records.
+// benchIndex measures the segment index in a real Redis with more than ten million records. The garbage collector is
+// left as it comes, as in a recorder.
 func benchIndex(ctx context.Context, _ options, t *table) (err error) {
-	defer debug.SetGCPercent(debug.SetGCPercent(collectAt))
 	addr, server, err := startRedis(ctx)
 	if err != nil {
 		return err
@@ -69,63 +64,6 @@ func benchIndex(ctx context.Context, _ options, t *table) (err error) {
 	t.add("1,000 cameras x 90 days at 30 s (259 million), from that", fmt.Sprintf("%.1f GB", 259e6*all/1e9), "about 8 GB",
 		259e6*all < 9e9)
 	return queryIndex(ctx, x, client, t)
-}
-
-// queryIndex measures the two queries of the console, one after the other as one officer asks them.
-func queryIndex(ctx context.Context, x *index.Index, client *redis.Client, t *table) error {
-	var cameras []district.Camera
-	for i := range indexCameras { // a grid of 32 by 32 in 10 by 10 km
-		cameras = append(cameras, district.Camera{ID: syntheticID(i), Location: &district.Location{
-			Lat: 26.8 + float64(i/32)*0.0028, Lon: 112.6 + float64(i%32)*0.0031,
-		}})
-	}
-	inv := &district.Inventory{Cameras: cameras}
-	rnd := rand.New(rand.NewPCG(3, 3))
-	var day, near, ping []time.Duration
-	found := 0
-	for i := range 3200 {
-		from := syntheticBase().AddDate(0, 0, rnd.IntN(indexDays-1)).Add(time.Duration(rnd.IntN(86400)) * time.Second)
-		began := time.Now()
-		list, err := x.Range(ctx, syntheticID(rnd.IntN(indexCameras)), segment.Range{From: from, To: from.AddDate(0, 0, 1)})
-		took := time.Since(began)
-		if err != nil || len(list) < 2700 {
-			return fmt.Errorf("camera-day of %d records: %w", len(list), err)
-		}
-		began = time.Now()
-		at := cameras[33*6+rnd.IntN(600)].Location
-		var ids []string
-		for _, c := range inv.NearTo(*at, 1000) {
-			ids = append(ids, c.Camera.ID)
-		}
-		if _, err := x.RangeMany(ctx, ids, segment.Range{From: from, To: from.Add(10 * time.Minute)}); err != nil {
-			return err
-		}
-		if i < 200 {
-			continue // connections and caches are warm from here on
-		}
-		day, near = append(day, took), append(near, time.Since(began))
-		found += len(ids)
-		began = time.Now()
-		if err := client.Ping(ctx).Err(); err != nil {
-			return err
-		}
-		ping = append(ping, time.Since(began))
-	}
-	slices.Sort(day)
-	slices.Sort(near)
-	slices.Sort(ping)
-	t.add("PING between the queries, what the machine itself costs: p50 / p99",
-		fmt.Sprintf("%.2f / %.2f ms", millis(ping, 0.5), millis(ping, 0.99)), "", true)
-	t.add("one camera-day (2,800 records): p50 / p99", fmt.Sprintf("%.2f / %.2f ms", millis(day, 0.5), millis(day, 0.99)),
-		"p99 <= 2 ms", millis(day, 0.99) <= 2)
-	t.add(fmt.Sprintf("10 minutes over all cameras within 1 km (%d on average): p50 / p99", found/len(near)),
-		fmt.Sprintf("%.2f / %.2f ms", millis(near, 0.5), millis(near, 0.99)), "p99 <= 20 ms", millis(near, 0.99) <= 20)
-	return nil
-}
-
-// millis returns a percentile of a sorted list in milliseconds.
-func millis(d []time.Duration, p float64) float64 {
-	return float64(d[int(float64(len(d)-1)*p)].Microseconds()) / 1000
 }
 
 // startRedis runs a redis-server without persistence.
