@@ -55,6 +55,7 @@ type faultRig struct {
 // store that answers 503, and then counts: what reached the edge is in the archive once, but for what a kill -9 of
 // the edge took out of its memory and what a full spool gave up, and every such hole is typed.
 func TestNothingIsLostThroughFaults(t *testing.T) {
+	t.Parallel()
 	length := faultLength
 	if v := os.Getenv("SKEIN_SOAK"); v != "" {
 		d, err := time.ParseDuration(v)
@@ -74,7 +75,7 @@ func TestNothingIsLostThroughFaults(t *testing.T) {
 	r.settle()
 	r.awaitOff()
 	p := r.prove()
-	t.Logf("seed %s; %s; kills: %s", os.Getenv("SKEIN_FAULT_SEED"), p, r.killed())
+	t.Logf("%s; kills: %s", p, r.killed())
 	if want := int(faultKills * length / faultLength); kills < want {
 		t.Errorf("%d kills in %v, want %d", kills, length, want)
 	}
@@ -91,7 +92,6 @@ func newFaultRig(t *testing.T) *faultRig {
 		}
 		seed = n
 	}
-	t.Setenv("SKEIN_FAULT_SEED", strconv.FormatUint(seed, 10))
 	t.Logf("seed: SKEIN_FAULT_SEED=%d", seed)
 	r := &faultRig{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), ledger: newLedger(), nodes: map[string]*node{}}
 	cfg := sim.Config{}

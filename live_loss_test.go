@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 	lossTime    = 12 * time.Second
 )
 
+// spaces counts those of this process: their names must differ.
+var spaces atomic.Int32
+
 // space is a network namespace joined to this one by a pair of virtual interfaces.
 type space struct{ name, device, inside, outside string }
 
@@ -32,7 +36,7 @@ func newSpace(t *testing.T) *space {
 		}
 		t.Skip("a network namespace needs root")
 	}
-	id := os.Getpid() % 50000
+	id := (os.Getpid() + int(spaces.Add(1))*101) % 50000
 	s := &space{
 		name: fmt.Sprintf("skt%d", id), device: fmt.Sprintf("skh%d", id),
 		inside: fmt.Sprintf("10.214.%d.2", id%250), outside: fmt.Sprintf("10.214.%d.1", id%250),
@@ -130,6 +134,7 @@ func behindSpace(t *testing.T, s *space, cameras ...sim.Camera) *node {
 // and viewers, and proves that every frame still arrives. Then one viewer stops reading its socket: the others must not
 // notice.
 func TestLiveSurvivesLoss(t *testing.T) {
+	t.Parallel()
 	tool(t, "nft")
 	s := newSpace(t)
 	var cameras []sim.Camera

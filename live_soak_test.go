@@ -63,6 +63,7 @@ func (n *node) awaitIdle(t *testing.T, limit time.Duration, below *weight) (w we
 // TestLiveSoak lets viewers join and leave at random, politely, by closing the connection and by vanishing, and proves
 // that nothing stays behind: sessions, feeds, goroutines, memory.
 func TestLiveSoak(t *testing.T) {
+	t.Parallel()
 	length := soakTime
 	if v := os.Getenv("SKEIN_SOAK"); v != "" {
 		d, err := time.ParseDuration(v)

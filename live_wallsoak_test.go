@@ -201,6 +201,7 @@ func (n *node) pages(t *testing.T, length time.Duration, seen *wallSeen) {
 // TestWallSoak has walls come and go, steered at random: cameras live, dead and unknown, tours, replays, sound, nonsense.
 // Nothing may stay behind: sessions, feeds, goroutines, memory.
 func TestWallSoak(t *testing.T) {
+	t.Parallel()
 	length := wallSoakTime
 	if v := os.Getenv("SKEIN_SOAK"); v != "" {
 		d, err := time.ParseDuration(v)
