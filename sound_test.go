@@ -246,7 +246,10 @@ func (e *ears) hearsTone(t testing.TB, where string) {
 	t.Helper()
 	in := e.listen(t, 2*time.Second)
 	loud, part, other := loudness(in), share(in, tone), share(in, 2.5*tone)
-	t.Logf("%s: %d samples of %s, loudness %.0f, %.1f %% of it at %d Hz", where, len(in), e.kind, loud, 100*part, tone)
+	e.mu.Lock()
+	kind := e.kind
+	e.mu.Unlock()
+	t.Logf("%s: %d samples of %s, loudness %.0f, %.1f %% of it at %d Hz", where, len(in), kind, loud, 100*part, tone)
 	if loud < 500 || part < 0.9 || other > 0.05 {
 		t.Errorf("%s: loudness %.0f, %.2f at %d Hz, %.2f elsewhere", where, loud, part, tone, other)
 	}
