@@ -20,7 +20,7 @@ func (g *Gateway) publisher(r *http.Request) relay.Viewer {
 	}
 	return relay.Viewer{
 		Name: p.Name, Key: p.Key(),
-		Allow: func(camera string) bool { return g.api.May(p, access.PushMedia, camera) },
+		Allow: func(camera string) bool { return g.api.Still(p, access.PushMedia, camera) },
 	}
 }
 

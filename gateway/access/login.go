@@ -120,6 +120,24 @@ func (a *Access) bySession(d digest) (Principal, error) {
 	return principalOf(u, d, expires), nil
 }
 
+// Current returns p as it is now, with the user's present role and unit. ok is false once the login is over: ended,
+// expired, or its user removed, disabled or changed. It is for what goes on after the request that began it, and counts
+// as no use of the session.
+func (a *Access) Current(p Principal) (now Principal, ok bool) {
+	if p.Kind != User {
+		return p, true // of the configuration, which changes with a restart only
+	}
+	s, expires, ok := a.sessions.look(p.session)
+	if !ok {
+		return Principal{}, false
+	}
+	u, ok := a.users.get(s.User)
+	if !ok || s.Created.Before(u.Changed) {
+		return Principal{}, false
+	}
+	return principalOf(u, p.session, expires), true
+}
+
 // CheckPassword checks user and password without opening a session, with the same limits and audit rows as Login. For
 // protocols that authenticate every request, as RTSP does.
 func (a *Access) CheckPassword(ctx context.Context, user, password, addr string) (Principal, error) {

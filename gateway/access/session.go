@@ -116,6 +116,17 @@ func (s *sessions) use(d digest) (session, time.Time, bool) {
 	return x, s.expires(x), true
 }
 
+// look returns the session without using it.
+func (s *sessions) look(d digest) (session, time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x, ok := s.byToken[d]
+	if !ok || !s.now().Before(s.expires(x)) {
+		return session{}, time.Time{}, false
+	}
+	return x, s.expires(x), true
+}
+
 // end closes the session and reports whether there was one.
 func (s *sessions) end(d digest) error {
 	s.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,9 +81,13 @@ type gateway struct {
 	dir string
 	a   *access.Access
 
+	later atomic.Int64 // what the clock shows after noon, nanoseconds
+
 	mu     sync.Mutex
 	passed []string // requests that reached an injected handler
 }
+
+func (g *gateway) now() time.Time { return noon().Add(time.Duration(g.later.Load())) }
 
 func (g *gateway) part(name string, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -131,14 +136,14 @@ func newGateway(t testing.TB, edit func(*gateway, *api.Options)) *gateway {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	g.a, err = access.New(cfg, access.Options{DataDir: g.dir, Registerer: reg, Now: noon})
+	g.a, err = access.New(cfg, access.Options{DataDir: g.dir, Registerer: reg, Now: g.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { g.a.Close() })
 	inv := inventory()
 	o := api.Options{
-		Access: g.a, Inventory: func() *district.Inventory { return inv }, Health: states(), Now: noon, Gatherer: reg,
+		Access: g.a, Inventory: func() *district.Inventory { return inv }, Health: states(), Now: g.now, Gatherer: reg,
 		Whep: g.part("whep", func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
 				w.WriteHeader(http.StatusCreated)

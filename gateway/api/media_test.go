@@ -193,6 +193,63 @@ func TestWatchWalls(t *testing.T) {
 	}
 }
 
+// What is watched ends with the login, however that ends.
+func TestWatchingEndsWithTheLogin(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*testing.T, *gateway, http.Header){
+		"logged out": func(t *testing.T, g *gateway, h http.Header) {
+			r := httptest.NewRequest("POST", "/v1/logout", nil)
+			r.Header = h
+			if a := g.send(t, r); a.status != 204 {
+				t.Fatal(a.status)
+			}
+		},
+		"removed": func(t *testing.T, g *gateway, _ http.Header) {
+			if err := g.a.Users().Remove("guest"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"another role": func(t *testing.T, g *gateway, _ http.Header) {
+			setGuest(t, g, access.Auditor, "yanfeng")
+		},
+		"expired": func(_ *testing.T, g *gateway, _ http.Header) { g.later.Store(int64(13 * time.Hour)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var watch, replay func(string) bool
+			g := newGateway(t, func(g *gateway, o *api.Options) {
+				o.Whep = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					watch, replay = g.Watch(r), g.Replay(r)
+				})
+			})
+			setGuest(t, g, access.Officer, "baishazhou")
+			login := decode[struct{ Token string }](t, g.do(t, "", "POST", "/v1/login",
+				`{"user":"guest","password":"`+adminPassword+`"}`))
+			r := httptest.NewRequest("POST", "/v1/walls", nil)
+			r.Header.Set("Authorization", "Bearer "+login.Token)
+			g.send(t, r)
+			if !watch("cam0") || !replay("cam0") || watch("cam2") {
+				t.Fatal("an officer watches the cameras of its town")
+			}
+			end(t, g, r.Header)
+			if watch("cam0") || replay("cam0") {
+				t.Error("still watching")
+			}
+		})
+	}
+}
+
+// setGuest makes the user guest, with the password of admin.
+func setGuest(t *testing.T, g *gateway, role access.Role, unit string) {
+	t.Helper()
+	users := fmt.Sprintf(`{"version":1,"users":[{"name":"admin","role":"admin","password":%q},`+
+		`{"name":"guest","role":%q,"unit":%q,"password":%[1]q}]}`, adminHash, role, unit)
+	if err := os.WriteFile(filepath.Join(g.dir, "users.json"), []byte(users), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.later.Add(int64(2 * time.Second)) // the file is looked at once a second
+}
+
 func TestCoverage(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, nil)

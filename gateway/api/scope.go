@@ -83,3 +83,10 @@ func (s *Server) May(p access.Principal, act access.Action, camera string) bool 
 	_, ok := s.inventory().camera(p, camera)
 	return ok
 }
+
+// Still is May for what goes on after the request that began it: the login must not be over by now, and role and scope
+// are those of today.
+func (s *Server) Still(p access.Principal, act access.Action, camera string) bool {
+	now, ok := s.o.Access.Current(p)
+	return ok && s.May(now, act, camera)
+}

@@ -23,7 +23,7 @@ func (s *Server) Replay(r *http.Request) func(camera string) bool {
 	var mu sync.Mutex // guards seen
 	seen := map[string]bool{}
 	return func(camera string) bool {
-		if !s.May(p, access.Replay, camera) {
+		if !s.Still(p, access.Replay, camera) {
 			return false
 		}
 		mu.Lock()
