@@ -34,12 +34,14 @@ type bandwidth struct {
 	train   train               // packets that left together
 	trains  [keptTrains]float64 // kbit/s of the newest trains, +Inf where the path was no limit
 	ran     int                 // trains so far
+	silent  int                 // readings since the newest
 }
 
 const (
 	baseSlices = 6
 	baseSlice  = 10 * time.Second
 	keptTrains = 9
+	trainsLast = 60 // readings without a new one: the path may have changed
 )
 
 // reading is what a path did since the last one.
@@ -58,13 +60,14 @@ func (w *bandwidth) feedback(p *rtcp.TransportLayerCC, now time.Time) (queue tim
 	defer w.mu.Unlock()
 	low := int64(math.MaxInt64)
 	arrived := p.ReferenceTime * 64_000 // us; wraps of 24 bits of 64 ms are wraps of 32 bits of microseconds
-	number, deltas, left := p.BaseSequenceNumber, p.RecvDeltas, int(p.PacketStatusCount)
+	number, deltas := p.BaseSequenceNumber, p.RecvDeltas
+	left, sent := min(int(p.PacketStatusCount), len(w.flight.sent)), uint16(w.flight.next.Load())
 	each(p, func(symbol uint16) bool {
-		if left--; left < 0 {
-			return false
-		}
 		n := number
 		number++
+		if left--; left < 0 || int16(n-sent) > 0 { // more than can be known, or never sent
+			return false
+		}
 		fresh := !w.heard || int16(n-w.upTo) > 0
 		switch symbol {
 		case rtcp.TypeTCCPacketReceivedSmallDelta, rtcp.TypeTCCPacketReceivedLargeDelta:
@@ -152,7 +155,7 @@ func (w *bandwidth) received(n uint16, arrived uint32, now time.Time) (delay int
 // keep takes one more measurement of the path's rate, +Inf if it showed no limit. The caller holds w.mu.
 func (w *bandwidth) keep(kbps float64) {
 	w.trains[w.ran%keptTrains] = kbps
-	w.ran++
+	w.ran, w.silent = w.ran+1, 0
 	if w.ran < keptTrains/2 {
 		return
 	}
@@ -170,6 +173,10 @@ func (w *bandwidth) keep(kbps float64) {
 func (w *bandwidth) read(over time.Duration) reading {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.silent++; w.silent > trainsLast {
+		w.ran = 0
+		w.capacity.Store(0)
+	}
 	r := reading{heard: w.got+w.missing > 0}
 	if !r.heard {
 		r.capacity = int(w.capacity.Load())

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -35,6 +36,7 @@ type arrival struct {
 
 func newBottleneck(kbps int) *bottleneck {
 	return &bottleneck{
+		band: bandwidth{flight: newFlight(1)},
 		kbps: kbps, viewer: twcc.NewRecorder(1), random: rand.New(rand.NewPCG(1, 2)), t0: time.Unix(1e9, 0), //nolint:gosec // test data
 		now: 1<<32 - 3_000_000, // the sender's clock wraps on the way
 	}
@@ -157,6 +159,62 @@ func TestPacketsSentAgainSayNothingOfTheQueue(t *testing.T) {
 	b.report()
 	if r := b.band.read(time.Second); r.queue > 5*time.Millisecond {
 		t.Errorf("queue %v", r.queue)
+	}
+}
+
+// A wall's packets are remembered for as long as its queue may be.
+func TestQueueOfAWallIsSeen(t *testing.T) {
+	t.Parallel()
+	b := newBottleneck(0)
+	b.band.flight = newFlight(16)
+	for range 3 {
+		b.second(48_000)
+	}
+	b.kbps = 40_000
+	var longest time.Duration
+	for range 6 {
+		longest = max(longest, b.second(48_000).queue)
+	}
+	if longest < queueMost {
+		t.Errorf("the longest queue seen is %v", longest)
+	}
+}
+
+// What a path bore an hour ago says nothing of now.
+func TestCapacityIsForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBottleneck(1000)
+	for range 10 {
+		b.second(1500)
+	}
+	if b.band.capacity.Load() == 0 {
+		t.Fatal("no limit seen")
+	}
+	b.kbps, b.free = 0, 0
+	for range trainsLast + 15 {
+		b.second(200) // too little at once to measure anything
+	}
+	if c := b.band.capacity.Load(); c != 0 {
+		t.Errorf("still %d kbit/s", c)
+	}
+}
+
+// Reports about packets that were never sent, or of more than can be known, count for nothing.
+func TestFeedbackOnWhatWasNeverSent(t *testing.T) {
+	t.Parallel()
+	b := newBottleneck(0)
+	b.second(2000)
+	first := uint16(b.band.flight.next.Load() + 1)
+	report := &rtcp.TransportLayerCC{BaseSequenceNumber: first, PacketStatusCount: math.MaxUint16}
+	for range 8 {
+		report.PacketChunks = append(report.PacketChunks, &rtcp.RunLengthChunk{RunLength: 8191})
+	}
+	b.band.feedback(report, b.t0)
+	if r := b.band.read(time.Second); r.heard {
+		t.Errorf("%+v", r)
+	}
+	if r := b.second(2000); !r.heard || r.loss > 0 || r.kbps < 1500 {
+		t.Errorf("reports after it: %+v", r)
 	}
 }
 

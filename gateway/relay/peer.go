@@ -237,7 +237,7 @@ func (s *slot) extend(known []webrtc.RTPHeaderExtensionParameter) {
 	}
 	s.wide = make([]uint16, wideKept)
 	if s.session.band == nil {
-		s.session.band = &bandwidth{}
+		s.session.band = &bandwidth{flight: newFlight(len(s.session.slots))}
 	}
 }
 
