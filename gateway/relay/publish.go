@@ -156,6 +156,8 @@ func (q *request) publication() ([]PublishedTrack, *webrtc.MediaEngine, error) {
 	switch {
 	case err != nil:
 		return nil, nil, &Error{Code: CodeBadOffer, Detail: "the offer's codecs cannot be used", Err: err}
+	case len(tracks) > 1 && tracks[0].Payload == tracks[1].Payload:
+		return nil, nil, fail(CodeBadOffer, "video and audio have the same payload type %d", tracks[0].Payload)
 	case len(q.sentVideo) == 0:
 		return nil, nil, fail(CodeBadOffer, "the offer has no section that sends video")
 	case len(tracks) == 0 || tracks[0].Codec != media.H264:

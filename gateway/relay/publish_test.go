@@ -311,6 +311,10 @@ func TestWhoMayPublish(t *testing.T) {
 	if c := code("phone", everything("li"), "nonsense"); c != relay.CodeBadOffer {
 		t.Error(c)
 	}
+	if c := code("phone", everything("li"), strings.NewReplacer(" 111", " 102", ":111 ", ":102 ").Replace(offer)); //
+	c != relay.CodeBadOffer {
+		t.Errorf("one payload type for picture and sound: %v", c)
+	}
 	if d.busy() {
 		t.Fatal("a refused offer holds the camera")
 	}
