@@ -16,7 +16,7 @@ type Streams interface {
 
 // Viewer is who looks. The caller's middleware has authenticated it.
 type Viewer struct {
-	Name string // for logs
+	Name string // for logs, and whose sessions are counted together
 	Key  string // the same for all sessions of one login; only that login may change or end them
 	// Allow tells whether the viewer may see a camera. It is asked for every camera shown and again every second while
 	// it is shown, from several goroutines, so it must be quick; what it no longer allows ends. nil allows none.

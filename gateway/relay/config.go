@@ -18,7 +18,7 @@ type Config struct {
 	PublicIPs []string
 
 	MaxSessions  int // sessions at the same time, default 1024
-	MaxPerViewer int // sessions of one Viewer.Key at the same time, default 512
+	MaxPerViewer int // sessions of one Viewer.Name at the same time, however often it logged in, default 512
 
 	StartTimeout   time.Duration // how long an offer waits for a cold stream's first picture, default 5 s
 	ConnectTimeout time.Duration // from the answer to a finished DTLS handshake, default 10 s

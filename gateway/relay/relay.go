@@ -149,13 +149,13 @@ func (r *Relay) open(v Viewer) (*session, *transport, error) {
 	case r.places >= r.cfg.MaxSessions:
 		r.metrics.refused.Inc()
 		return nil, nil, fail(CodeTooMany, "all %d sessions of this gateway are in use", r.cfg.MaxSessions)
-	case r.perViewer[v.Key] >= r.cfg.MaxPerViewer:
+	case r.perViewer[v.Name] >= r.cfg.MaxPerViewer:
 		r.metrics.refused.Inc()
-		return nil, nil, fail(CodeTooMany, "this login has %d sessions open already", r.cfg.MaxPerViewer)
+		return nil, nil, fail(CodeTooMany, "this user has %d sessions open already", r.cfg.MaxPerViewer)
 	}
 	s := r.newSession(v)
 	r.places++
-	r.perViewer[v.Key]++
+	r.perViewer[v.Name]++
 	r.run.Add(1)
 	r.metrics.sessions.Inc()
 	return s, r.transport, nil
@@ -177,8 +177,8 @@ func (r *Relay) drop(s *session) {
 	defer r.mu.Unlock()
 	delete(r.sessions, s.id)
 	r.places--
-	if r.perViewer[s.viewer.Key]--; r.perViewer[s.viewer.Key] == 0 {
-		delete(r.perViewer, s.viewer.Key)
+	if r.perViewer[s.viewer.Name]--; r.perViewer[s.viewer.Name] == 0 {
+		delete(r.perViewer, s.viewer.Name)
 	}
 	r.metrics.sessions.Dec()
 	r.run.Done()

@@ -333,9 +333,9 @@ func TestSessionsAreLimitedAndEndWithTheirLogin(t *testing.T) {
 	c := newCamera()
 	c.publish()
 	r, cs := start(t, relay.Config{MaxPerViewer: 2, MaxSessions: 3}, map[string]*camera{"gate/main": c})
-	open := func(key string) (relay.Session, relay.Code) {
+	as := func(v relay.Viewer) (relay.Session, relay.Code) {
 		s, err := r.Answer(t.Context(), relay.Offer{
-			SDP: newPlayer(t, playerOptions{}).offer(), Camera: "gate", Profile: media.Main, Viewer: everything(key),
+			SDP: newPlayer(t, playerOptions{}).offer(), Camera: "gate", Profile: media.Main, Viewer: v,
 		})
 		var e *relay.Error
 		if errors.As(err, &e) {
@@ -343,10 +343,16 @@ func TestSessionsAreLimitedAndEndWithTheirLogin(t *testing.T) {
 		}
 		return s, ""
 	}
+	open := func(name string) (relay.Session, relay.Code) { return as(everything(name)) }
 	first, _ := open("a")
 	open("a")
 	if _, code := open("a"); code != relay.CodeTooMany {
 		t.Errorf("third session of a login: %q", code)
+	}
+	again := everything("a")
+	again.Key = "another login"
+	if _, code := as(again); code != relay.CodeTooMany {
+		t.Errorf("third session of a user with two logins: %q", code)
 	}
 	open("b")
 	if _, code := open("c"); code != relay.CodeTooMany {
