@@ -209,15 +209,27 @@ func (w *wall) lower(r reading) int {
 		if lowered > 0 && float64(sent) <= fill*float64(r.kbps) {
 			break
 		}
-		t.mu.Lock()
-		sent -= t.told.Kbps
-		t.lowered = true
-		t.change()
-		t.mu.Unlock()
+		kbps, ok := t.lower()
+		if !ok {
+			continue
+		}
+		sent -= kbps
 		lowered++
 	}
 	w.session.relay.metrics.lowered.Add(float64(lowered))
 	return lowered
+}
+
+// lower turns the tile from main to sub, unless it was emptied meanwhile. It returns what the tile got so far.
+func (t *tile) lower() (kbps int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.active {
+		return 0, false
+	}
+	t.lowered = true
+	t.change()
+	return t.told.Kbps, true
 }
 
 // raise turns the largest lowered tile back to main. It reports whether there was one.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"net"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/webrtc/v4"
@@ -269,6 +271,56 @@ func TestFanOutAllocatesNothing(t *testing.T) {
 		if s.stats.packets < 700*17 {
 			t.Fatalf("slot sent %d packets only, phase %d", s.stats.packets, s.phase)
 		}
+	}
+}
+
+// A slot that shows one camera after another lets go of the former ones' pictures.
+func TestSlotForgetsWhatItShowed(t *testing.T) {
+	l, b, _ := hotSlots(t, 1)
+	z := &packetizer{max: 1200}
+	sl := (*l.viewers.Load())[0]
+	for range keptSegments {
+		sl.hide()
+		l = newLine(media.H264, videoRate)
+		sl.show(l, time.Now())
+		fanOut(l, b, z, picture(true), 0)
+	}
+	held := func() (n int) {
+		for i := range sl.segments {
+			if sl.segments[i].line != nil {
+				n++
+			}
+		}
+		return n
+	}
+	if sl.forget(time.Now()); held() != keptSegments {
+		t.Errorf("only %d segments can be sent again", held())
+	}
+	if sl.forget(time.Now().Add(time.Minute)); held() != 1 || sl.segments[sl.current].line != l {
+		t.Errorf("%d segments are held", held())
+	}
+	sl.hide()
+	if sl.forget(time.Now().Add(time.Minute)); held() != 0 {
+		t.Errorf("%d segments of a hidden slot are held", held())
+	}
+}
+
+// A tile that was emptied since is not brought back by an overloaded path, and its last report says nothing any more.
+func TestHiddenTilesStayHidden(t *testing.T) {
+	l, _, _ := hotSlots(t, 1)
+	sl := (*l.viewers.Load())[0]
+	w := &wall{session: sl.session}
+	w.ctx, w.cancel = context.WithCancel(t.Context())
+	defer w.cancel()
+	tl := &tile{wall: w, slot: sl}
+	tl.wish(command{Camera: "gate", Profile: auto, Width: 1920, Height: 1080})
+	sl.received(rtcp.ReceptionReport{SSRC: sl.ssrc, FractionLost: 128}, time.Now())
+	tl.hide()
+	if _, ok := tl.lower(); ok || tl.cancel != nil {
+		t.Error("a hidden tile is brought again")
+	}
+	if lost := sl.totals().lost; lost != 0 {
+		t.Errorf("a hidden slot loses %d of 256", lost)
 	}
 }
 

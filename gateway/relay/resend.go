@@ -68,6 +68,18 @@ func (s *slot) resend(b *batch, nacks []rtcp.NackPair, now time.Time) {
 	}
 }
 
+// forget lets go of the pictures of segments that were left long ago: a slot that tours would hold on to the newest
+// groups of pictures of many cameras.
+func (s *slot) forget(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.segments {
+		if g := &s.segments[i]; !g.left.IsZero() && now.Sub(g.left) > 2*resendWindow {
+			g.line = nil
+		}
+	}
+}
+
 // resendOne resends one sequence number. The caller holds s.mu.
 func (s *slot) resendOne(b *batch, p *path, seq uint16, now time.Time) {
 	s.stats.nacked++

@@ -279,7 +279,9 @@ func (s *session) unservable() string {
 }
 
 func (s *session) collect(before []slotStats) {
+	now := time.Now()
 	for i, sl := range s.slots {
+		sl.forget(now)
 		before[i] = s.relay.metrics.collect(sl, before[i])
 	}
 }

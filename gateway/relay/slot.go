@@ -91,6 +91,8 @@ func (s *slot) hide() {
 	s.mu.Lock()
 	l := s.line
 	s.line, s.phase, s.blocked = nil, phaseIdle, ""
+	s.stats.lost = 0 // nobody reports on it any more
+	s.segments[s.current].leave()
 	s.mu.Unlock()
 	if l != nil {
 		l.remove(s)
@@ -146,6 +148,7 @@ func (s *slot) fetch() {
 
 // open starts a segment at o's first packet. The caller holds s.mu.
 func (s *slot) open(l *line, o opening) {
+	s.segments[s.current].leave()
 	s.current = (s.current + 1) % keptSegments
 	g := &s.segments[s.current]
 	*g = segment{line: l, from: o.first, out: s.out, delay: s.session.delay.Load()}

@@ -16,7 +16,15 @@ type segment struct {
 	land  int64
 	num   int64
 	den   int64
-	delay uint32 // playout delay asked for, see playoutValue
+	delay uint32    // playout delay asked for, see playoutValue
+	left  time.Time // when the slot went on to something else; zero while it has not
+}
+
+// leave notes that nothing more comes of the segment.
+func (g *segment) leave() {
+	if g.left.IsZero() {
+		g.left = time.Now()
+	}
 }
 
 // index returns the shared index behind an extended sequence number of this segment.
