@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"skein/gateway/access"
 	"skein/gateway/api"
@@ -73,9 +74,13 @@ func TestReplayOnAWallIsAudited(t *testing.T) {
 				t.Errorf("%s may go back: %v", who, !want)
 			}
 		}
+		g.later.Add(int64(time.Hour))
+		if may("cam0") != want { // another hour's footage
+			t.Errorf("%s may go back again: %v", who, !want)
+		}
 	}
 	rows := slices.DeleteFunc(g.audit(t), func(e access.Event) bool { return e.Action != access.ActReplay })
-	if len(rows) != 1 || rows[0].Cameras[0] != "cam0" || rows[0].From.IsZero() {
+	if len(rows) != 2 || rows[0].Cameras[0] != "cam0" || rows[0].From.IsZero() || !rows[1].From.After(rows[0].To) {
 		t.Errorf("%+v", rows)
 	}
 }
