@@ -549,11 +549,37 @@ func TestOpenAPI(t *testing.T) {
 	for _, call := range []string{
 		"post /v1/login", "post /v1/logout", "get /v1/me", "get /v1/units", "get /v1/cameras", "post /v1/retrievals",
 		"post /v1/whep/{camera}", "get /v1/coverage", "get /v1/clips/{camera}.mp4", "get /v1/clips/{camera}.m3u8",
-		"get /v1/health/cameras", "get /healthz",
+		"get /v1/health/cameras", "get /healthz", "patch /v1/whep/{camera}/{session}", "delete /v1/walls/{session}",
 	} {
 		method, path, _ := strings.Cut(call, " ")
 		if doc.Paths[path][method] == nil {
 			t.Errorf("%s is missing", call)
+		}
+	}
+	// every variable of a path is described, and offers are SDP
+	for path, item := range doc.Paths {
+		for method, raw := range item {
+			var op struct {
+				Parameters  []struct{ Name, In string }
+				RequestBody struct{ Content map[string]any }
+				Responses   map[string]any
+			}
+			if err := json.Unmarshal(raw, &op); err != nil {
+				t.Fatal(err)
+			}
+			described := 0
+			for _, p := range op.Parameters {
+				if p.In == "path" && strings.Contains(path, "{"+p.Name+"}") {
+					described++
+				}
+			}
+			if n := strings.Count(path, "{"); n != described {
+				t.Errorf("%s %s: %d of %d variables are described", method, path, described, n)
+			}
+			offer := strings.Contains("/v1/whep/{camera} /v1/whip/{camera} /v1/walls", path) && method == "post"
+			if offer && (op.RequestBody.Content["application/sdp"] == nil || op.Responses["201"] == nil) {
+				t.Errorf("%s takes no SDP", path)
+			}
 		}
 	}
 	// every reference leads somewhere

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -69,12 +70,13 @@ func tidyProblem(ctx huma.Context, _ string, v any) (any, error) {
 // document returns the OpenAPI document with the routes that are not JSON added.
 func (s *Server) document() ([]byte, error) {
 	doc := s.huma.OpenAPI()
-	for _, rt := range append(s.raw(), clipDocs()...) {
+	for _, rt := range slices.Concat(s.raw(), clipDocs(), sessionDocs()) {
 		op := rt.doc
 		if op == nil {
 			continue
 		}
 		op.Method, op.Path = rt.method, rt.path
+		op.Parameters = append(pathParams(rt.path), op.Parameters...)
 		if op.Responses == nil {
 			op.Responses = map[string]*huma.Response{}
 		}
