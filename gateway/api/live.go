@@ -50,8 +50,8 @@ func profileOf(s string) string {
 
 // Watch returns the function that decides which cameras the caller of r may watch, for walls, where cameras are chosen
 // after the request. Every camera it allows for the first time is a row of the audit log. It may be called from any
-// goroutine, also after the request has ended; it follows changes of the inventory and of the user, and allows nothing once the login
-// is over.
+// goroutine, also after the request has ended; it follows changes of the inventory and of the user, and allows nothing
+// once the login is over.
 func (s *Server) Watch(r *http.Request) func(camera string) bool {
 	p, ok := access.FromContext(r.Context())
 	if !ok {
