@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -75,11 +76,11 @@ func (h *history) trim(now time.Time) {
 	}
 	for len(h.keys) > 1 && (total > h.limit || now.Sub(h.keys[1].wall) > h.age) {
 		total -= h.keys[1].bytes
-		h.keys = append(h.keys[:0], h.keys[1:]...)
+		h.keys = slices.Delete(h.keys, 0, 1) // clears what is left behind: a block holds all that came after it
 		h.begin()
 	}
 	if total > h.limit && len(h.keys) == 1 {
-		h.keys = h.keys[:0]
+		h.keys = slices.Delete(h.keys, 0, 1)
 		h.oldest.Store(nil)
 	}
 }
