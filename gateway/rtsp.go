@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"skein/edge/link"
 	"skein/edge/media"
@@ -34,29 +35,35 @@ func (g *Gateway) rtspHint() string {
 	return "rtsp://" + net.JoinHostPort(host, port)
 }
 
-func (g *Gateway) rtspAuth(ctx context.Context, r rtsp.Request) error {
+// rtspAuth lets nodes publish what was asked of them, and others do what their role and scope allow, for as long as
+// they do.
+func (g *Gateway) rtspAuth(ctx context.Context, r rtsp.Request) (still func() bool, err error) {
 	if _, ok := link.ParsePath(r.Path); ok && r.Action == rtsp.ActionPublish {
 		if want, ok := g.remote.Password(r.Path, r.User); ok && r.Verify(r.User, want) {
-			return nil
+			return nil, nil
 		}
-		return rtsp.ErrUnauthorized
+		return nil, rtsp.ErrUnauthorized
 	}
+	since := time.Now()
 	p, err := g.rtspPrincipal(ctx, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	camera, _, ok := parsePath(r.Path)
 	if !ok {
-		return rtsp.ErrNotFound
+		return nil, rtsp.ErrNotFound
 	}
 	act := access.WatchLive
 	if r.Action == rtsp.ActionPublish {
 		act = access.PushMedia
 	}
 	if !g.api.May(p, act, camera) {
-		return rtsp.ErrNotFound // as if it did not exist: out of scope and unknown must look alike
+		return nil, rtsp.ErrNotFound // as if it did not exist: out of scope and unknown must look alike
 	}
-	return nil
+	return func() bool {
+		now, ok := g.access.Account(p, since)
+		return ok && g.api.May(now, act, camera)
+	}, nil
 }
 
 // rtspPrincipal authenticates a token's name with the token as password (digest or basic), or a user (basic only: of a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"sync"
@@ -30,6 +31,7 @@ type Server struct {
 	sessions int
 	feeds    map[*stream.Stream]*feed
 	pubs     map[*publishing]struct{}
+	watched  map[*gortsplib.ServerSession]Request // sessions that are asked about, see ServerConfig.Auth
 }
 
 // NewServer checks cfg and binds its sockets; nothing is served before Run. Close releases them if Run is never called.
@@ -37,7 +39,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, conns: map[*gortsplib.ServerConn]*client{}, feeds: map[*stream.Stream]*feed{},
-		pubs: map[*publishing]struct{}{},
+		pubs: map[*publishing]struct{}{}, watched: map[*gortsplib.ServerSession]Request{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	ln, err := (&net.ListenConfig{}).Listen(s.ctx, "tcp", cfg.Listen)
@@ -97,6 +99,7 @@ func (s *Server) Run(ctx context.Context) error {
 			running = false
 		case now := <-tick.C:
 			s.sampleRates(now)
+			s.askAgain()
 		}
 	}
 	s.stop()
@@ -104,6 +107,31 @@ func (s *Server) Run(ctx context.Context) error {
 	<-ended
 	s.wg.Wait()
 	return err
+}
+
+// watch makes askAgain look at a session until it ends.
+func (s *Server) watch(session *gortsplib.ServerSession, r Request) {
+	if r.still == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watched[session] = r
+}
+
+// askAgain ends the sessions of clients that may no longer do what they do.
+func (s *Server) askAgain() {
+	s.mu.Lock()
+	all := maps.Clone(s.watched)
+	s.mu.Unlock()
+	for session, r := range all {
+		if !r.lapsed() {
+			continue
+		}
+		s.cfg.Logger.Info("RTSP session ended: no longer permitted", "action", string(r.Action), "path", r.Path,
+			"remote", r.Remote.String(), "user", r.User)
+		session.Close()
+	}
 }
 
 func (s *Server) sampleRates(now time.Time) {

@@ -24,7 +24,7 @@ type client struct {
 
 	mu      sync.Mutex // guards the fields below
 	known   bool
-	allowed map[grant]string // user
+	allowed map[grant]Request
 	held    map[string]*playing
 }
 
@@ -36,7 +36,7 @@ type grant struct {
 // OnConnOpen admits a connection, within the limits.
 func (h *handler) OnConnOpen(ctx *gortsplib.ServerHandlerOnConnOpenCtx) {
 	s := (*Server)(h)
-	c := &client{allowed: map[grant]string{}, held: map[string]*playing{}}
+	c := &client{allowed: map[grant]Request{}, held: map[string]*playing{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[ctx.Conn] = c
@@ -90,16 +90,16 @@ func (s *Server) authorize(conn *gortsplib.ServerConn, req *base.Request, r Requ
 		return r, respond(base.StatusServiceUnavailable), nil
 	}
 	c.mu.Lock()
-	user, ok := c.allowed[grant{r.Action, r.Path}]
+	was, ok := c.allowed[grant{r.Action, r.Path}]
 	c.mu.Unlock()
-	if ok {
-		r.User = user
+	if ok && !was.lapsed() {
+		r.User, r.still = was.User, was.still
 		return r, nil, nil
 	}
 	r = s.credentials(conn, req, r)
 	err := ErrForbidden
 	if s.cfg.Auth != nil {
-		err = s.cfg.Auth(s.ctx, r)
+		r.still, err = s.cfg.Auth(s.ctx, r)
 	}
 	if err != nil {
 		if !errors.Is(err, ErrUnauthorized) || r.User != "" {
@@ -112,7 +112,7 @@ func (s *Server) authorize(conn *gortsplib.ServerConn, req *base.Request, r Requ
 	c.mu.Lock()
 	first := !c.known
 	c.known = true
-	c.allowed[grant{r.Action, r.Path}] = r.User
+	c.allowed[grant{r.Action, r.Path}] = r
 	c.mu.Unlock()
 	if first {
 		s.mu.Lock()

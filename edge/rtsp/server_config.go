@@ -35,7 +35,12 @@ type Request struct {
 	// Verify reports whether the request carries these credentials (basic, or digest with MD5 or SHA-256), in
 	// constant time for basic.
 	Verify func(user, password string) bool
+
+	still func() bool // see ServerConfig.Auth
 }
+
+// lapsed tells whether what was allowed is so no longer.
+func (r *Request) lapsed() bool { return r.still != nil && !r.still() }
 
 // Publication takes what a client publishes.
 type Publication struct {
@@ -63,9 +68,10 @@ type ServerConfig struct {
 	// TLS makes every connection RTSPS.
 	TLS *tls.Config
 
-	// Auth decides whether r is allowed: nil is yes; ErrUnauthorized asks for (other) credentials; any other error
-	// refuses. A nil Auth refuses everything: default deny.
-	Auth func(ctx context.Context, r Request) error
+	// Auth decides whether r is allowed: a nil error is yes; ErrUnauthorized asks for (other) credentials; any other error
+	// refuses. A nil Auth refuses everything: default deny. still, if not nil, is asked every second while the client
+	// plays or publishes, from another goroutine, and must be quick; once it says no, the session ends.
+	Auth func(ctx context.Context, r Request) (still func() bool, err error)
 	// OnPublish takes a publication, after Auth. Nil refuses all.
 	OnPublish func(ctx context.Context, r Request) (Publication, error)
 	// OnPlay finds a stream to play, after Auth; release is called once when the reader has left. Nil refuses all.

@@ -62,6 +62,7 @@ func (h *handler) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Respons
 		c.mu.Unlock()
 	}
 	ctx.Session.SetUserData(p)
+	s.watch(ctx.Session, p.request)
 	return respond(base.StatusOK), p.lib, nil
 }
 

@@ -56,6 +56,7 @@ func (h *handler) OnAnnounce(ctx *gortsplib.ServerHandlerOnAnnounceCtx) (*base.R
 		p.stats = &Stats{}
 	}
 	ctx.Session.SetUserData(p)
+	s.watch(ctx.Session, r)
 	return respond(base.StatusOK), nil
 }
 
@@ -105,6 +106,9 @@ func (h *handler) OnRecord(ctx *gortsplib.ServerHandlerOnRecordCtx) (*base.Respo
 // OnSessionClose ends what the session was doing.
 func (h *handler) OnSessionClose(ctx *gortsplib.ServerHandlerOnSessionCloseCtx) {
 	s := (*Server)(h)
+	s.mu.Lock()
+	delete(s.watched, ctx.Session)
+	s.mu.Unlock()
 	switch p := ctx.Session.UserData().(type) {
 	case *publishing:
 		close(p.over)

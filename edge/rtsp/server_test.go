@@ -47,11 +47,11 @@ func startHub(t *testing.T, change func(*rtsp.ServerConfig)) *hub {
 	}
 	cfg := rtsp.ServerConfig{
 		Listen: "127.0.0.1:0", UDP: "127.0.0.1:0",
-		Auth: func(_ context.Context, r rtsp.Request) error {
+		Auth: func(_ context.Context, r rtsp.Request) (func() bool, error) {
 			if !r.Verify("u", "p@ss/w0rd") {
-				return rtsp.ErrUnauthorized
+				return nil, rtsp.ErrUnauthorized
 			}
-			return nil
+			return nil, nil
 		},
 		OnPublish: func(_ context.Context, r rtsp.Request) (rtsp.Publication, error) {
 			s := h.stream(r.Path)

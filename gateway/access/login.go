@@ -138,6 +138,19 @@ func (a *Access) Current(p Principal) (now Principal, ok bool) {
 	return principalOf(u, p.session, expires), true
 }
 
+// Account returns p as its account is now, for principals that authenticated at a moment without a session, as RTSP
+// clients do. ok is false if the user was removed, disabled or changed since.
+func (a *Access) Account(p Principal, since time.Time) (now Principal, ok bool) {
+	if p.Kind != User {
+		return p, true // of the configuration, which changes with a restart only
+	}
+	u, ok := a.users.get(p.Name)
+	if !ok || since.Before(u.Changed) {
+		return Principal{}, false
+	}
+	return principalOf(u, p.session, p.Expires), true
+}
+
 // CheckPassword checks user and password without opening a session, with the same limits and audit rows as Login. For
 // protocols that authenticate every request, as RTSP does.
 func (a *Access) CheckPassword(ctx context.Context, user, password, addr string) (Principal, error) {
