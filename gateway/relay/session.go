@@ -116,6 +116,8 @@ func (s *session) end(cause string) {
 
 // negotiate applies an offer and returns our answer with all candidates in it.
 func (s *session) negotiate(ctx context.Context, offer string) (string, error) {
+	s.ice.Lock()
+	defer s.ice.Unlock()
 	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
 		return "", &Error{Code: CodeBadOffer, Detail: "the offer cannot be applied", Err: err}
 	}
@@ -133,8 +135,6 @@ func (s *session) negotiate(ctx context.Context, offer string) (string, error) {
 		return "", ctx.Err()
 	}
 	text := s.pc.LocalDescription().SDP
-	s.ice.Lock()
-	defer s.ice.Unlock()
 	s.offer, s.etag = offer, crand.Text()[:12]
 	return text, nil
 }

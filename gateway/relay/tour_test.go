@@ -56,13 +56,19 @@ func TestTour(t *testing.T) {
 	}
 	shown := time.Now()
 	var skipped []string
-	ahead := false
+	opened := make(chan time.Time, 1)
+	go func() {
+		for t.Context().Err() == nil {
+			if cs.inUse.Load() == 2 { // a is still shown, b is open already
+				opened <- time.Now()
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
 	w.state(func(s wallState) bool {
 		if s.Skipped {
 			skipped = append(skipped, fmt.Sprintf("%s %s %s", s.Camera, s.State, s.Reason))
-		}
-		if s.Camera == "a" && !s.Skipped && cs.inUse.Load() == 2 {
-			ahead = true // a is still shown, b is open already
 		}
 		return s.Camera == "b" && s.State == "live"
 	})
@@ -75,8 +81,8 @@ func TestTour(t *testing.T) {
 	if !slices.Equal(skipped, want) {
 		t.Errorf("skipped %q, want %q", skipped, want)
 	}
-	if !ahead {
-		t.Error("the next camera was not opened ahead of time")
+	if ahead := time.Since(<-opened); ahead < 200*time.Millisecond {
+		t.Errorf("the next camera was opened only %v ahead of time", ahead)
 	}
 	w.tell(`{"type":"tour_next","slot":1}`)
 	if s := w.state(is(1, "c", "live")); s.Index != 6 {
