@@ -57,15 +57,10 @@ type faultRig struct {
 func TestNothingIsLostThroughFaults(t *testing.T) {
 	t.Parallel()
 	length := faultLength
-	if v := os.Getenv("SKEIN_SOAK"); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			t.Fatalf("SKEIN_SOAK: %v", err)
-		}
-		length = d
-	} else if testing.Short() {
+	if testing.Short() {
 		length = faultLength / 3
 	}
+	length = soakLength(t, length)
 	r := newFaultRig(t)
 	r.run()
 	r.awaitPictures()

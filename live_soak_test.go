@@ -60,18 +60,25 @@ func (n *node) awaitIdle(t *testing.T, limit time.Duration, below *weight) (w we
 	return w
 }
 
+// soakLength is how long a soak lasts: SKEIN_SOAK, or so long by default.
+func soakLength(t *testing.T, usual time.Duration) time.Duration {
+	t.Helper()
+	v := os.Getenv("SKEIN_SOAK")
+	if v == "" {
+		return usual
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		t.Fatalf("SKEIN_SOAK: %v", err)
+	}
+	return d
+}
+
 // TestLiveSoak lets viewers join and leave at random, politely, by closing the connection and by vanishing, and proves
 // that nothing stays behind: sessions, feeds, goroutines, memory.
 func TestLiveSoak(t *testing.T) {
 	t.Parallel()
-	length := soakTime
-	if v := os.Getenv("SKEIN_SOAK"); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			t.Fatalf("SKEIN_SOAK: %v", err)
-		}
-		length = d
-	}
+	length := soakLength(t, soakTime)
 	cfg := sim.Config{}
 	var ids []string
 	for i := range soakCameras {

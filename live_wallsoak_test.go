@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -202,14 +201,7 @@ func (n *node) pages(t *testing.T, length time.Duration, seen *wallSeen) {
 // Nothing may stay behind: sessions, feeds, goroutines, memory.
 func TestWallSoak(t *testing.T) {
 	t.Parallel()
-	length := wallSoakTime
-	if v := os.Getenv("SKEIN_SOAK"); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			t.Fatalf("SKEIN_SOAK: %v", err)
-		}
-		length = d
-	}
+	length := soakLength(t, wallSoakTime)
 	cfg := sim.Config{}
 	var ids []string
 	for i := range wallSoakCameras + 1 { // the last one is dead, and there is one more in the commands

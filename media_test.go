@@ -375,8 +375,8 @@ type viewer struct {
 	bad   int // pictures without a mark
 }
 
-// watch opens a camera's main stream.
-func (n *node) watch(t testing.TB, camera string) *viewer {
+// newPeer returns a connection over the loopback interface that ends with the test.
+func newPeer(t testing.TB) *webrtc.PeerConnection {
 	t.Helper()
 	s := webrtc.SettingEngine{}
 	s.SetIncludeLoopbackCandidate(true)
@@ -390,8 +390,15 @@ func (n *node) watch(t testing.TB, camera string) *viewer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &viewer{pc: pc}
 	t.Cleanup(func() { _ = pc.Close() }) // closed twice if the test did
+	return pc
+}
+
+// watch opens a camera's main stream.
+func (n *node) watch(t testing.TB, camera string) *viewer {
+	t.Helper()
+	pc := newPeer(t)
+	v := &viewer{pc: pc}
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.read(track) })
 	if err := v.negotiate(n, "/v1/whep/"+camera+"?profile=main"); err != nil {
 		t.Fatal(err)

@@ -43,18 +43,7 @@ type ears struct {
 // hear opens path, a camera's stream or the walls.
 func (n *node) hear(t testing.TB, path string) *ears {
 	t.Helper()
-	s := webrtc.SettingEngine{}
-	s.SetIncludeLoopbackCandidate(true)
-	s.SetInterfaceFilter(func(name string) bool { return name == "lo" })
-	m := &webrtc.MediaEngine{}
-	if err := m.RegisterDefaultCodecs(); err != nil {
-		t.Fatal(err)
-	}
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = pc.Close() })
+	pc := newPeer(t)
 	e := &ears{pc: pc}
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
 		_, err := pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
@@ -65,9 +54,11 @@ func (n *node) hear(t testing.TB, path string) *ears {
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { e.read(track) })
 	open := make(chan struct{})
 	if path == "/v1/walls" {
-		if e.channel, err = pc.CreateDataChannel("wall", nil); err != nil {
+		d, err := pc.CreateDataChannel("wall", nil)
+		if err != nil {
 			t.Fatal(err)
 		}
+		e.channel = d
 		e.channel.OnOpen(func() { close(open) })
 		e.channel.OnMessage(e.told)
 	}

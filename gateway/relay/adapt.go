@@ -135,22 +135,24 @@ func (s *session) tooLate() bool {
 	return l != nil && l.queue-time.Since(l.at) >= queueMost
 }
 
+// capacity is what the path is known to bear, in kbit/s; 0 if no limit shows.
+func (s *session) capacity() uint32 {
+	if s.band == nil {
+		return 0
+	}
+	return s.band.capacity.Load()
+}
+
 // catchUpTooSlow tells whether so many bytes would take too long on a path that is known to be slow: the next key frame
 // comes sooner.
 func (s *session) catchUpTooSlow(bytes int) bool {
-	if s.band == nil {
-		return false
-	}
-	kbps := s.band.capacity.Load()
+	kbps := s.capacity()
 	return kbps != 0 && float64(bytes)*8/1000 > float64(kbps)*mostCatchUp.Seconds()
 }
 
 // catchUpRate is what the path bears of catch-up, in bytes per second; most if no limit shows.
 func (s *session) catchUpRate(most int) int {
-	if s.band == nil {
-		return most
-	}
-	if kbps := s.band.capacity.Load(); kbps != 0 {
+	if kbps := s.capacity(); kbps != 0 {
 		return min(most, int(float64(kbps)*mayTake*1000/8))
 	}
 	return most
@@ -159,10 +161,7 @@ func (s *session) catchUpRate(most int) int {
 // resendRate is how many packets a second may be sent again. On a path that drops what it cannot bear, more of them
 // would only push out what is new.
 func (s *session) resendRate() float64 {
-	if s.band == nil {
-		return resendRate
-	}
-	if kbps := s.band.capacity.Load(); kbps != 0 {
+	if kbps := s.capacity(); kbps != 0 {
 		perSecond := float64(kbps) * mayRepeat * 1000 / 8 / float64(s.relay.cfg.PayloadSize)
 		return min(resendRate, perSecond)
 	}

@@ -84,15 +84,22 @@ func (s *slot) snapshot() SlotStats {
 		Nacked: t.nacked, Resent: t.resent, KeyRequests: t.refreshes, CatchUps: t.catchUps,
 		LossPercent: float64(t.lost) * 100 / 256, RTTMS: float64(t.rtt.Microseconds()) / 1000, Reason: s.blocked,
 	}
-	for d, n := range t.drops {
+	o.Drops = dropsByName(t.drops)
+	return o
+}
+
+// dropsByName returns the reasons that occurred, nil if none did.
+func dropsByName(drops [dropReasons]uint64) map[string]uint64 {
+	var out map[string]uint64
+	for d, n := range drops {
 		if n > 0 {
-			if o.Drops == nil {
-				o.Drops = map[string]uint64{}
+			if out == nil {
+				out = map[string]uint64{}
 			}
-			o.Drops[dropReason(d).String()] = n
+			out[dropReason(d).String()] = n
 		}
 	}
-	return o
+	return out
 }
 
 type metrics struct {

@@ -81,14 +81,11 @@ func (f *feed) stats() StreamStats {
 	if s.firsts > 0 {
 		s.FirstFrameMS = float64(s.waited.Microseconds()) / 1000 / float64(s.firsts)
 	}
-	for d := range u.drops {
-		if n := u.drops[d].Load(); n > 0 {
-			if s.Drops == nil {
-				s.Drops = map[string]uint64{}
-			}
-			s.Drops[dropReason(d).String()] = n
-		}
+	var drops [dropReasons]uint64
+	for d := range drops {
+		drops[d] = u.drops[d].Load()
 	}
+	s.Drops = dropsByName(drops)
 	return s
 }
 

@@ -11,6 +11,7 @@ import { useCameras } from "../state";
 import { Antd } from "../ui/antd";
 import { Badge, Dot } from "../ui/badge";
 import { Icon } from "../ui/icons";
+import { Search } from "../ui/search";
 import { clockLimitMs, lead, perUnit, recordingOf, type Sums, sum, type UnitSum } from "./sums";
 import { matches, subtree } from "./tree";
 
@@ -279,17 +280,7 @@ export default function Health() {
         <div className="health-main">
           <Cards sums={sums} chosen={state} onChoose={setState} />
           <div className="health-tools">
-            <label className="search">
-              <Icon name="search" size={14} />
-              <input
-                type="search"
-                value={search}
-                onChange={(e) => setSearch(e.target.value)}
-                placeholder={t("health.filter")}
-                aria-label={t("health.filter")}
-                data-testid="health-search"
-              />
-            </label>
+            <Search text={search} onText={setSearch} hint={t("health.filter")} testid="health-search" />
             <span>
               {t("health.total", { n: cameras.size })} · {t("health.shown", { n: list.length })}
             </span>

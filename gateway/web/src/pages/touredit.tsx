@@ -4,7 +4,7 @@ import type { Camera } from "../api/types";
 import { useTexts } from "../i18n";
 import { listed } from "../live/tile";
 import { Dot } from "../ui/badge";
-import { Icon } from "../ui/icons";
+import { Search } from "../ui/search";
 import { Sheet } from "../ui/sheet";
 import { dwells, mostStops, type Tour } from "./layout";
 import { rows } from "./tree";
@@ -112,17 +112,7 @@ export default function TourEdit(p: Props) {
           </div>
         </div>
         <div className="pick">
-          <label className="search">
-            <Icon name="search" size={14} />
-            <input
-              type="search"
-              value={search}
-              onChange={(e) => setSearch(e.target.value)}
-              placeholder={t("wall.search")}
-              aria-label={t("wall.search")}
-              data-testid="tour-search"
-            />
-          </label>
+          <Search text={search} onText={setSearch} hint={t("wall.search")} testid="tour-search" />
           <button type="button" className="deed" onClick={() => add(list.map((c) => c.id))} data-testid="tour-all">
             {t("tour.all", { n: list.length })}
           </button>

@@ -4,6 +4,7 @@ import { useTexts } from "../i18n";
 import { listed } from "../live/tile";
 import { Dot } from "../ui/badge";
 import { Icon } from "../ui/icons";
+import { Search } from "../ui/search";
 import { type Row, rows } from "./tree";
 
 const rowHeight = 28;
@@ -94,17 +95,7 @@ export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onTo
   return (
     <aside className="tree" aria-label={t("wall.tree")}>
       <div className="tree-head">
-        <label className="search">
-          <Icon name="search" size={14} />
-          <input
-            type="search"
-            value={search}
-            placeholder={t("wall.search")}
-            aria-label={t("wall.search")}
-            onChange={(e) => setSearch(e.target.value)}
-            data-testid="tree-search"
-          />
-        </label>
+        <Search text={search} onText={setSearch} hint={t("wall.search")} testid="tree-search" />
         <button
           type="button"
           className="quiet icon"

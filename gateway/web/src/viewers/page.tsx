@@ -8,6 +8,7 @@ import { useZone } from "../lib/zone";
 import { useCameras } from "../state";
 import { Antd } from "../ui/antd";
 import { Icon } from "../ui/icons";
+import { Search } from "../ui/search";
 import { Cards, type View } from "./cards";
 import { type Context, sessionColumns } from "./columns";
 import { type Grade, judge, type Row, worstFirst } from "./judge";
@@ -63,17 +64,7 @@ export default function Viewers() {
           onGrade={setGrade}
         />
         <div className="health-tools">
-          <label className="search">
-            <Icon name="search" size={14} />
-            <input
-              type="search"
-              value={search}
-              onChange={(e) => setSearch(e.target.value)}
-              placeholder={t("viewers.filter")}
-              aria-label={t("viewers.filter")}
-              data-testid="viewers-search"
-            />
-          </label>
+          <Search text={search} onText={setSearch} hint={t("viewers.filter")} testid="viewers-search" />
           <span>{t("viewers.shown", { n: shown, all: view === "sessions" ? rows.length : streams.length })}</span>
           {!fresh && (
             <span className="stale" role="alert" data-testid="viewers-stale">
