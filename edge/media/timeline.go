@@ -128,7 +128,8 @@ func (t *Timeline) Map(rtp uint32, arrival time.Time) (pts int64, epoch uint32, 
 
 // open starts an epoch with the unit at hand as its origin.
 func (t *Timeline) open(rtp uint32, mono time.Duration, now time.Time) {
-	if t.started {
+	first := !t.started
+	if !first {
 		t.ptsBase = t.maxPTS + 1
 	}
 	t.started = true
@@ -139,6 +140,9 @@ func (t *Timeline) open(rtp uint32, mono time.Duration, now time.Time) {
 	t.corr, t.corrAt, t.stalled = 0, 0, false
 	t.window = [2]leastDelay{{0, 0}, {0, math.MaxInt64}}
 	t.lateSince, t.trail, t.trailEvery = 0, t.trail[:0], delayWindow
+	if first && t.sr.ok {
+		t.measure()
+	}
 }
 
 func (t *Timeline) advance(rtp uint32, mono time.Duration, now time.Time) {
@@ -272,15 +276,22 @@ func (t *Timeline) correct(m, delay time.Duration) {
 	t.corr += min(max(want, -limit), limit)
 }
 
-// SenderReport takes an RTCP sender report (RFC 3550 section 6.4.1): the sender's clock ntp at RTP timestamp rtp.
-// arrival is when it was read.
-func (t *Timeline) SenderReport(ntp time.Time, rtp uint32, arrival time.Time) {
+// SenderReport takes an RTCP sender report (RFC 3550 section 6.4.1): the sender's clock ntp at RTP timestamp rtp. One
+// that comes before the first unit is kept for it.
+func (t *Timeline) SenderReport(ntp time.Time, rtp uint32) {
 	t.sr = senderReport{ok: true, ntp: ntp.UTC(), rtp: rtp}
-	if !t.started || t.TrustSender {
+	if t.started {
+		t.measure()
+	}
+}
+
+// measure compares the sender's clock of the last report with the edge's.
+func (t *Timeline) measure() {
+	if t.TrustSender {
 		return
 	}
-	m := t.media(t.raw + int64(int32(rtp-t.lastRTP)))
-	t.offset = ntp.Sub(t.wall0.Add(m + t.corr))
+	m := t.media(t.raw + int64(int32(t.sr.rtp-t.lastRTP)))
+	t.offset = t.sr.ntp.Sub(t.wall0.Add(m + t.corr))
 	t.offsetOK = true
 }
 

@@ -263,10 +263,24 @@ func TestOffsetIsCameraMinusEdge(t *testing.T) {
 	for range 100 {
 		c.frame(step, 3600, 0)
 	}
-	c.t.SenderReport(c.wall.Add(-90*time.Second), uint32(int64(c.stamp)), time.Time{})
+	c.t.SenderReport(c.wall.Add(-90*time.Second), uint32(int64(c.stamp)))
 	off, ok := c.t.Offset()
 	if !ok || (off+90*time.Second).Abs() > 5*time.Millisecond {
 		t.Errorf("offset %v %v, want -90s: the camera is slow", off, ok)
+	}
+}
+
+// A unit of several packets is mapped when its last one is here; over UDP the report sent before it may come in between.
+func TestReportBeforeTheFirstUnitIsKeptForIt(t *testing.T) {
+	c := newCamera()
+	c.t.SenderReport(c.wall.Add(step).Add(5*time.Second), uint32(int64(c.stamp))+3600)
+	if _, ok := c.t.Offset(); ok {
+		t.Error("an offset before there is anything to measure it by")
+	}
+	c.frame(step, 3600, 0)
+	off, ok := c.t.Offset()
+	if !ok || (off-5*time.Second).Abs() > 5*time.Millisecond {
+		t.Errorf("offset %v %v, want 5 s: the camera is fast", off, ok)
 	}
 }
 
@@ -275,7 +289,7 @@ func TestTrustSenderTakesWallTimeFromReports(t *testing.T) {
 	c.t.TrustSender = true
 	c.frame(step, 3600, 0)
 	want := c.wall.Add(-700 * time.Millisecond)
-	c.t.SenderReport(want, uint32(int64(c.stamp)), time.Time{})
+	c.t.SenderReport(want, uint32(int64(c.stamp)))
 	c.frame(step, 3600, 0)
 	if got := c.walls[1]; got.Sub(want.Add(step)).Abs() > time.Microsecond {
 		t.Errorf("wall %v, want %v", got, want.Add(step))

@@ -32,14 +32,7 @@ type track struct {
 	timeline *media.Timeline
 	pkt      packet // in hand; here, so that it need not be allocated
 	arrival  time.Time
-	early    *earlyReport
 	emitFn   func(unit)
-}
-
-// earlyReport is a sender report that came before the first packet: the timeline has no origin yet to measure it by.
-type earlyReport struct {
-	senderReport
-	arrival time.Time
 }
 
 type ingestOptions struct {
@@ -112,22 +105,19 @@ func (t *track) rtp(b []byte, arrival time.Time) {
 }
 
 // rtcp takes the bytes of a compound RTCP packet, valid during the call.
-func (t *track) rtcp(b []byte, arrival time.Time) {
+func (t *track) rtcp(b []byte, _ time.Time) {
 	if sr, ok := parseSenderReport(b); ok {
-		t.report(sr, arrival)
+		t.report(sr)
 	}
 }
 
-func (t *track) report(sr senderReport, arrival time.Time) {
+func (t *track) report(sr senderReport) {
 	t.in.mu.Lock()
 	defer t.in.mu.Unlock()
 	if t.source.known && !t.source.any && sr.ssrc != t.source.ssrc {
 		return
 	}
-	t.timeline.SenderReport(sr.ntp, sr.rtp, arrival)
-	if !t.seq.started {
-		t.early = &earlyReport{sr, arrival}
-	}
+	t.timeline.SenderReport(sr.ntp, sr.rtp)
 }
 
 func (t *track) packet(p packet, arrival time.Time) {
@@ -178,10 +168,6 @@ func (t *track) emit(u unit) {
 		in.stats.damaged.Add(1)
 	}
 	pts, epoch, wall := t.timeline.Map(u.ts, t.arrival)
-	if t.early != nil {
-		t.timeline.SenderReport(t.early.ntp, t.early.rtp, t.early.arrival)
-		t.early = nil
-	}
 	if video {
 		in.stats.frames.Add(1)
 		in.stats.lastFrame.Store(t.arrival.UnixNano())

@@ -221,7 +221,7 @@ func pionRTP(t *track) func(*rtp.Packet) {
 func pionRTCP(t *track) func(rtcp.Packet) {
 	return func(p rtcp.Packet) {
 		if sr, ok := p.(*rtcp.SenderReport); ok && sr.NTPTime>>32 != 0 {
-			t.report(senderReport{ssrc: sr.SSRC, ntp: decodeNTP(sr.NTPTime), rtp: sr.RTPTime}, time.Now())
+			t.report(senderReport{ssrc: sr.SSRC, ntp: decodeNTP(sr.NTPTime), rtp: sr.RTPTime})
 		}
 	}
 }
