@@ -100,17 +100,13 @@ func (o *Order) drain(now time.Time) {
 	}
 }
 
-// Missing asks for what is missing and not asked for lately, and gives up on what is too old.
+// Missing asks for what is missing and not asked for lately. Where nothing helped for a second it goes on behind all
+// that came meanwhile.
 func (o *Order) Missing(now time.Time) {
-	if now.Sub(o.since) > giveUp {
-		for ; len(o.held) > 0; o.next++ {
-			if _, ok := o.held[o.next]; ok {
-				break
-			}
-			delete(o.asked, o.next)
-		}
-		o.broken = true
-		o.drain(now)
+	if len(o.held) > 0 && now.Sub(o.since) > giveUp {
+		clear(o.held)
+		clear(o.asked)
+		o.next, o.broken = o.newest+1, true
 	}
 	var seqs []uint16
 	for s := o.next; len(o.held) > 0 && int16(o.newest-s) > 0; s++ {

@@ -62,7 +62,11 @@ type Video struct {
 	GOP           int         // pictures from key frame to key frame
 	Bitrate       int         // bit/s to aim at; text and movement set a floor
 	DeclaredFPS   int         // what the parameter sets claim, when it is not FPS
+	KeyBytes      int         // what a key frame has at least: user data fill it up
 }
+
+// maxKeyBytes bounds Video.KeyBytes: what a gateway takes at most.
+const maxKeyBytes = 8 << 20
 
 const (
 	defaultListen = "127.0.0.1:0"
@@ -161,6 +165,8 @@ func (v Video) withDefaults(d Video) (Video, error) {
 		return v, fmt.Errorf("gop %d: need 1 to 1000 pictures", v.GOP)
 	case v.Bitrate < 0 || v.Bitrate > 50_000_000:
 		return v, fmt.Errorf("bitrate %d: need at most 50 Mbit/s", v.Bitrate)
+	case v.KeyBytes < 0 || v.KeyBytes > maxKeyBytes:
+		return v, fmt.Errorf("key frames of %d bytes: need at most %d", v.KeyBytes, maxKeyBytes)
 	}
 	return v, nil
 }

@@ -29,6 +29,7 @@ type encoder struct {
 type scratch struct {
 	blocks []raster.Patch
 	sei    []byte
+	fill   []byte
 	slice  []byte
 	nalus  [][]byte
 	bits   raster.Bits
@@ -78,7 +79,12 @@ func (e *encoder) encode(frame uint64, wall time.Time, force bool) ([][]byte, bo
 		e.slice = e.writer.appendDelta(e.slice, int(pos), e.blocks)
 	}
 	e.sei = Mark{Frame: frame, Camera: e.hash, Wall: wall}.AppendSEI(e.sei[:0], e.codec())
-	e.nalus = append(e.nalus, e.sei, e.slice)
+	e.nalus = append(e.nalus, e.sei)
+	if short := e.video.KeyBytes - len(e.slice); key && short > 0 {
+		e.fill = appendFill(e.fill[:0], short, e.codec())
+		e.nalus = append(e.nalus, e.fill)
+	}
+	e.nalus = append(e.nalus, e.slice)
 	return e.nalus, key
 }
 

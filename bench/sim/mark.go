@@ -61,6 +61,28 @@ func (m Mark) AppendSEI(dst []byte, codec media.Codec) []byte {
 	return dst
 }
 
+// appendFill appends an SEI NAL unit of about size bytes of somebody's user data to dst.
+func appendFill(dst []byte, size int, codec media.Codec) []byte {
+	if codec == media.H265 {
+		dst = append(dst, naluPrefixSEI<<1, 1)
+	} else {
+		dst = append(dst, naluSEI)
+	}
+	dst = append(dst, seiUserDataUnregistered)
+	rest := max(size, 16) // the UUID
+	for n := rest; ; n -= 255 {
+		if n < 255 {
+			dst = append(dst, byte(n))
+			break
+		}
+		dst = append(dst, 255)
+	}
+	for range rest {
+		dst = append(dst, 0x55)
+	}
+	return append(dst, 0x80) // rbsp_trailing_bits
+}
+
 // ParseSEI returns the Mark in one NAL unit (without start code), or false if there is none. It accepts any bytes,
 // does not allocate for NAL units that are no SEI, and finds the mark among other messages of the same NAL unit.
 func ParseSEI(nalu []byte, codec media.Codec) (Mark, bool) {

@@ -64,7 +64,7 @@ func (s *Server) listen() error {
 	s.rtsp = &gortsplib.Server{
 		Handler:                  &handler{server: s},
 		RTSPAddress:              s.cfg.Listen,
-		WriteQueueSize:           2048,
+		WriteQueueSize:           s.queue(),
 		DisableRTCPSenderReports: true, // ours follow the camera's clock
 		AuthMethods:              []auth.VerifyMethod{auth.VerifyMethodDigestMD5},
 		Listen: func(network, address string) (net.Listener, error) {
@@ -95,6 +95,17 @@ func (s *Server) listen() error {
 		}
 	}
 	return fmt.Errorf("listen on %s and a pair of UDP ports: %w", s.cfg.Listen, err)
+}
+
+// queue is how many packets wait for a reader at most, a power of two: several pictures' worth.
+func (s *Server) queue() int {
+	n := 2048
+	for i := range s.cfg.Cameras {
+		for n < 2*s.cfg.Cameras[i].KeyBytes/maxPayload {
+			n *= 2
+		}
+	}
+	return n
 }
 
 // Addr returns the RTSP address listened on.

@@ -15,8 +15,10 @@ const (
 	shedShown = 5 * time.Second
 	// mostCatchUp is how long a group of pictures may take to a viewer whose path is known to be slow.
 	mostCatchUp = time.Second
-	// mayTake and mayRepeat are the parts of a path's capacity that catch-up and resends may use.
+	// mayTake, mayHaste and mayRepeat are the parts of a path's capacity that catch-up, live pictures that are spread and
+	// resends may use.
 	mayTake   = 0.8
+	mayHaste  = 0.9
 	mayRepeat = 0.25
 )
 
@@ -150,10 +152,10 @@ func (s *session) catchUpTooSlow(bytes int) bool {
 	return kbps != 0 && float64(bytes)*8/1000 > float64(kbps)*mostCatchUp.Seconds()
 }
 
-// catchUpRate is what the path bears of catch-up, in bytes per second; most if no limit shows.
-func (s *session) catchUpRate(most int) int {
+// bears is that part of what the path is known to bear, in bytes per second; most if no limit shows.
+func (s *session) bears(part float64, most int) int {
 	if kbps := s.capacity(); kbps != 0 {
-		return min(most, int(float64(kbps)*mayTake*1000/8))
+		return min(most, int(float64(kbps)*part*1000/8))
 	}
 	return most
 }
@@ -174,9 +176,14 @@ func (s *slot) shed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.video && s.phase == phaseLive {
-		s.given, s.shedAt = s.out, time.Now()
-		s.skip(dropLinkSlow)
+		s.giveUp()
 	}
+}
+
+// giveUp skips to the next key frame because of the path. The caller holds s.mu.
+func (s *slot) giveUp() {
+	s.given, s.shedAt = s.out, time.Now()
+	s.skip(dropLinkSlow)
 }
 
 // shedding tells whether pictures were dropped lately because the path is overloaded.

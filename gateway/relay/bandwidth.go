@@ -143,7 +143,7 @@ func (w *bandwidth) received(n uint16, arrived uint32, now time.Time) (delay int
 	}
 	w.bases[w.slice] = min(w.bases[w.slice], delay)
 	if w.train.over(sent) {
-		if kbps, ok := w.train.rate(); ok {
+		if kbps, ok := w.train.rate(float64(w.capacity.Load())); ok {
 			w.keep(kbps)
 		}
 		w.train = train{}

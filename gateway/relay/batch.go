@@ -24,17 +24,12 @@ type path struct {
 	stream *tcpConn
 }
 
-// takes tells whether a unit may be sent now. Over UDP it always may: what the network cannot bear gets lost on it.
-func (p *path) takes(pkts []packet) bool {
-	if p.stream == nil {
-		return true
-	}
-	n := 0
-	for i := range pkts {
-		n += pkts[i].size()
-	}
-	return p.stream.takes(n, time.Now())
-}
+// takes tells whether a unit of so many bytes may be sent now. Over UDP it always may: what the network cannot bear gets
+// lost on it.
+func (p *path) takes(bytes int) bool { return p.stream == nil || p.stream.takes(bytes, time.Now()) }
+
+// lossy tells whether what is sent faster than the network takes it gets lost.
+func (p *path) lossy() bool { return p.stream == nil }
 
 // short tells whether catch-up may go on.
 func (p *path) short() bool { return p.stream == nil || p.stream.short() }

@@ -276,11 +276,10 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 		f.last.Store(u.Arrival.UnixNano())
 		f.taken.Store(u.Wall.UnixNano())
 	}
-	m := moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival}
-	first := l.append(pkts, u.Key, m)
+	unit := l.append(pkts, u.Key, moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival})
 	b.begin()
 	for _, s := range *l.viewers.Load() {
-		s.deliver(b, l, pkts, first, u.Key, m)
+		s.deliver(b, l, &unit)
 	}
 	b.flush()
 }

@@ -5,7 +5,7 @@ import "sync/atomic"
 // How many packets of a session are remembered until the viewer reports on them: about two seconds of every picture's,
 // for a queue of that length is to be seen, and no more than half of all numbers. All are powers of two.
 const (
-	flightLeast = 2048
+	flightLeast = 4096
 	flightSlot  = 1024
 	flightMost  = 1 << 15
 )

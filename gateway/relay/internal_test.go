@@ -228,9 +228,9 @@ func hotSlots(tb testing.TB, n int) (*line, *batch, *net.UDPConn) {
 func fanOut(l *line, b *batch, z *packetizer, u *media.AccessUnit, n int64) {
 	pkts := z.unit(u)
 	m := moment{ts: n * 3600, wall: u.Wall, arrival: u.Arrival.Add(time.Duration(n) * 40 * time.Millisecond)}
-	first := l.append(pkts, u.Key, m)
+	unit := l.append(pkts, u.Key, m)
 	for _, s := range *l.viewers.Load() {
-		s.deliver(b, l, pkts, first, u.Key, m)
+		s.deliver(b, l, &unit)
 	}
 	b.flush()
 }

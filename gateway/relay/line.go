@@ -55,28 +55,49 @@ type moment struct {
 	arrival time.Time
 }
 
+// unit is an access unit as its line numbered it.
+type unit struct {
+	moment
+
+	pkts  []packet
+	first uint64 // index of the first of pkts
+	bytes int    // of payload
+	key   bool
+}
+
+const (
+	// largeUnit is what goes to a viewer in one burst at most: a key frame of 1080p, and half of what the kernel counts
+	// against a socket's usual 212 kB is its own overhead.
+	largeUnit = 192 << 10
+	// largeParts is the part of a second that a larger unit may take where the path bears that.
+	largeParts = 4
+)
+
+// large tells whether the unit is to be spread. One that the history does not hold cannot be.
+func (u *unit) large() bool { return u.bytes > largeUnit && len(u.pkts) < maxRing/2 }
+
 func newLine(codec media.Codec, rate int) *line {
 	l := &line{video: codec.IsVideo(), rate: int64(rate), ring: make([]packet, minRing)}
 	l.viewers.Store(&[]*slot{})
 	return l
 }
 
-// append numbers the packets of one unit and keeps them. It returns the index of the first. Called by the feed only.
-func (l *line) append(pkts []packet, key bool, m moment) uint64 {
+// append numbers the packets of one unit and keeps them. Called by the feed only.
+func (l *line) append(pkts []packet, key bool, m moment) unit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := l.head
+	u := unit{moment: m, pkts: pkts, first: l.head, key: key}
 	l.units++
 	if l.newest.ts != 0 || l.units > 1 {
 		l.interval = m.ts - l.newest.ts
 	}
 	l.newest = m
 	if key || !l.video {
-		l.previous = first
+		l.previous = u.first
 		if l.hasKey {
 			l.previous = l.key
 		}
-		l.key, l.hasKey, l.keyTS, l.gopBytes, l.gopUnits = first, true, m.ts, 0, 0
+		l.key, l.hasKey, l.keyTS, l.gopBytes, l.gopUnits = u.first, true, m.ts, 0, 0
 	}
 	l.gopUnits++
 	l.grow(len(pkts))
@@ -89,13 +110,14 @@ func (l *line) append(pkts []packet, key bool, m moment) uint64 {
 		}
 		l.ring[l.head&mask] = *p
 		l.head++
-		l.gopBytes += p.size()
+		u.bytes += p.size()
 	}
+	l.gopBytes += u.bytes
 	if l.hasKey && l.tail > l.key {
 		l.hasKey = false // the group of pictures is larger than the history
 	}
 	l.forget(mask)
-	return first
+	return u
 }
 
 // grow doubles the ring while the current group of pictures would not fit beside n more packets.

@@ -48,7 +48,7 @@ func (s *slot) resend(b *batch, nacks []rtcp.NackPair, now time.Time) {
 	if s.seal == nil || p == nil || !s.anySent {
 		return
 	}
-	if !p.takes(nil) {
+	if !p.takes(0) {
 		s.stats.drops[dropOverflow]++
 		return
 	}

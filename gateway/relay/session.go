@@ -241,7 +241,9 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 				s.sendReports(now)
 			}
 			s.collect(before)
-			s.adapt(s.measure(now.Sub(read)), now) //nolint:contextcheck // as below
+			r := s.measure(now.Sub(read))
+			pacer.learn(r)
+			s.adapt(r, now) //nolint:contextcheck // as below
 			read = now
 			if s.path.Load().stuck(now) > s.relay.cfg.SilentTimeout {
 				s.end("the viewer reads nothing any more")

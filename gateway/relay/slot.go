@@ -56,6 +56,7 @@ type slot struct {
 	stats    slotStats
 	unit     uint64    // number of the line's unit sent last
 	fetching time.Time // since when the slot catches up
+	haste    int       // what it needs for that at least, in bytes per second; 0 if it may wait for others
 }
 
 // slotStats count what a slot did. Guarded by slot.mu.
@@ -142,7 +143,7 @@ func (s *slot) restart(l *line) {
 
 // fetch makes the session's pacer send the slot's next packets. The caller holds s.mu.
 func (s *slot) fetch() {
-	s.phase, s.fetching = phaseCatchUp, time.Now()
+	s.phase, s.fetching, s.haste = phaseCatchUp, time.Now(), 0
 	s.session.pace()
 }
 
@@ -156,30 +157,30 @@ func (s *slot) open(l *line, o opening) {
 	s.next, s.unit = o.first, 0
 }
 
-// deliver sends one unit of l that just came in, if the slot is at the live edge or waits for it. Called by the feed;
-// pkts begin at index first and came in at m.
-func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool, m moment) {
+// deliver sends one unit of l that just came in, if the slot is at the live edge or waits for it. Called by the feed.
+func (s *slot) deliver(b *batch, l *line, u *unit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.line != l || s.seal == nil || len(pkts) == 0 {
+	if s.line != l || s.seal == nil || len(u.pkts) == 0 {
 		return
 	}
-	if !s.admit(pkts[0].codec) {
+	if !s.admit(u.pkts[0].codec) {
 		return
 	}
 	switch {
 	case s.phase != phaseWait && s.phase != phaseLive:
 		return
-	case s.phase == phaseWait && l.video && !key:
+	case s.phase == phaseWait && l.video && !u.key:
 		s.stats.drops[dropWaitKey]++
 		return
 	case s.phase == phaseWait && l.video && s.session.tooLate():
 		s.stats.drops[dropLinkSlow]++
 		return
-	case s.phase == phaseLive && s.next > first: // the pacer had it already
+	case s.phase == phaseLive && s.next > u.first: // the pacer had it already
 		return
-	case s.phase == phaseLive && s.next < first:
+	case s.phase == phaseLive && s.next < u.first:
 		s.fetch()
+		s.haste = u.bytes * largeParts
 		return
 	}
 	p := s.session.path.Load()
@@ -187,19 +188,24 @@ func (s *slot) deliver(b *batch, l *line, pkts []packet, first uint64, key bool,
 		s.skip(dropNoPath)
 		return
 	}
-	if !p.takes(pkts) {
+	if !p.takes(u.bytes) {
 		s.shedAt = time.Now()
 		s.skip(dropOverflow)
 		return
 	}
-	if s.phase == phaseWait || s.ahead(m) || s.segments[s.current].delay != s.session.delay.Load() {
-		s.open(l, opening{first: first, firstTS: m.ts, units: 1, newest: m, step: 1})
+	if s.phase == phaseWait || s.ahead(u.moment) || s.segments[s.current].delay != s.session.delay.Load() {
+		s.open(l, opening{first: u.first, firstTS: u.ts, units: 1, newest: u.moment, step: 1})
 		s.phase = phaseLive
 	}
-	for i := range pkts {
-		s.emit(b, p, &pkts[i], first+uint64(i))
+	if u.large() && p.lossy() {
+		s.fetch()
+		s.haste = u.bytes * largeParts
+		return
 	}
-	s.next = first + uint64(len(pkts))
+	for i := range u.pkts {
+		s.emit(b, p, &u.pkts[i], u.first+uint64(i))
+	}
+	s.next = u.first + uint64(len(u.pkts))
 }
 
 // ahead tells whether a live unit's timestamp runs ahead of its arrival. That happens when a source delivers a burst,
@@ -258,8 +264,13 @@ func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
 		if !s.admit(scratch[i].codec) {
 			return bytes, false
 		}
-		if scratch[i].unit != s.unit && !p.short() { // before a unit, never within
-			return bytes, s.mayWait()
+		if scratch[i].unit != s.unit { // before a unit, never within
+			if !p.short() {
+				return bytes, s.mayWait()
+			}
+			if s.haste > 0 && s.behind(scratch[i].ts) {
+				return bytes, s.leap()
+			}
 		}
 		s.emit(b, p, &scratch[i], s.next)
 		s.next++
@@ -269,6 +280,28 @@ func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
 		s.phase = phaseLive
 	}
 	return bytes, s.phase == phaseCatchUp
+}
+
+// behind tells whether live pictures that are spread have got so late that the next key frame is worth more. The caller
+// holds s.mu.
+func (s *slot) behind(ts int64) bool {
+	if time.Since(s.fetching) < queueMost { // the source may have sent many at once
+		return false
+	}
+	m, ok := s.line.now()
+	return ok && m.ts-ts > s.line.rate*int64(queueMost/time.Millisecond)/1000
+}
+
+// leap goes on with the newest group of pictures if it has begun already, with the next one otherwise. It reports
+// whether there is something to send. The caller holds s.mu.
+func (s *slot) leap() bool {
+	haste := s.haste
+	s.giveUp()
+	if o, ok := s.line.opening(); ok && o.first > s.next {
+		s.restart(s.line)
+		s.haste = haste
+	}
+	return s.phase == phaseCatchUp
 }
 
 // mayWait tells whether catch-up that the viewer does not take fast enough may wait for it. What takes longer is no
@@ -335,7 +368,7 @@ func (s *slot) write(b *batch, p *path, pkt *packet, number uint64, g *segment, 
 const (
 	rtpHeader = 12
 	// wideKept is how many packets can be sent again while transport-wide numbers are in use; a power of two.
-	wideKept = 1024
+	wideKept = 4096
 )
 
 // header writes the RTP header (RFC 3550 section 5.1) with the extensions the viewer knows, and returns its length.
