@@ -21,6 +21,8 @@ const (
 	keyEvery = 2 * time.Second
 	// keyPause is the least time between two requests, whoever has a reason.
 	keyPause = 400 * time.Millisecond
+	// keyBurst is how many requests viewers may cause in short order, each once more after keyEvery.
+	keyBurst = 2
 	// replaceLimit is how long a publisher that dials again waits for its former session to end.
 	replaceLimit = 3 * time.Second
 )
@@ -32,7 +34,8 @@ type publishing struct {
 	receiver Receiver
 	tracks   []PublishedTrack
 
-	ask chan struct{} // capacity 1: a key frame is wanted
+	ask    chan struct{} // capacity 1: a key frame is needed
+	wanted chan struct{} // capacity 1: a viewer would like one
 
 	mu      sync.Mutex // guards the fields below
 	closed  bool
@@ -66,7 +69,9 @@ func (r *Relay) Publish(ctx context.Context, o PublishOffer) (Session, error) {
 		in.Close(err)
 		return Session{}, err
 	}
-	s.push = &publishing{session: s, key: k, receiver: in, tracks: tracks, ask: make(chan struct{}, 1)}
+	s.push = &publishing{
+		session: s, key: k, receiver: in, tracks: tracks, ask: make(chan struct{}, 1), wanted: make(chan struct{}, 1),
+	}
 	out, err := s.answerPublisher(ctx, t, m, o.SDP)
 	if err != nil {
 		s.end("not answered: " + err.Error())
@@ -196,10 +201,10 @@ func (s *session) answerPublisher(
 	return out, nil
 }
 
-// askKey asks whoever publishes k for a key frame. Cameras that are pulled are not asked: they rarely listen.
+// askKey tells whoever publishes k that a viewer has no key frame to begin with. Cameras that are pulled are not asked: they rarely listen.
 func (r *Relay) askKey(k feedKey) {
 	if p, ok := r.publishers.Load(k); ok {
-		poke(p.(*publishing).ask) //nolint:forcetypeassert // nothing else is stored
+		poke(p.(*publishing).wanted) //nolint:forcetypeassert // nothing else is stored
 	}
 }
 
@@ -278,6 +283,7 @@ func (p *publishing) serve(ctx context.Context) {
 	defer keys.Stop()
 	defer check.Stop()
 	var last time.Time
+	var viewers allowance
 	for {
 		select {
 		case <-p.ask:
@@ -288,8 +294,13 @@ func (p *publishing) serve(ctx context.Context) {
 			last = time.Now()
 			p.requestKey()
 			keys.Reset(keyEvery)
+		case <-p.wanted:
+			if viewers.take(time.Now()) { // otherwise the next comes within keyEvery anyway
+				poke(p.ask)
+			}
 		case <-keys.C:
 			last = time.Now()
+			viewers.take(last) // it serves them too
 			p.requestKey()
 		case <-check.C:
 			if !s.viewer.allowed(p.key.camera) {
@@ -305,6 +316,23 @@ func (p *publishing) serve(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// allowance bounds the key frames that viewers can make a publisher send, however many there are and whatever they do.
+type allowance struct {
+	spent time.Time // until when what was taken is paid off
+}
+
+// take spends one request.
+func (a *allowance) take(now time.Time) bool {
+	if a.spent.Sub(now) > (keyBurst-1)*keyEvery {
+		return false
+	}
+	if a.spent.Before(now) {
+		a.spent = now
+	}
+	a.spent = a.spent.Add(keyEvery)
+	return true
 }
 
 func (p *publishing) requestKey() {

@@ -426,3 +426,28 @@ func mark(u *media.AccessUnit) (sim.Mark, bool) {
 	}
 	return sim.Mark{}, false
 }
+
+// However many viewers come without a group of pictures to begin with, their publisher sends hardly more key frames.
+func TestViewersDoNotExhaustAPublisher(t *testing.T) {
+	t.Parallel()
+	r, _ := withDesk(t, relay.Config{CatchUpBytes: 1}) // no group of pictures is small enough
+	p := newPhone(t, func() bool { return false })
+	p.publish(r, "li")
+	p.sending(20)
+	within(t, "first key frame asked for", func() bool { return p.asked.Load() > 0 })
+	p.asked.Store(0)
+	began := time.Now()
+	const viewers = 16
+	for range viewers {
+		v := newPlayer(t, playerOptions{}).play(r, "phone")
+		within(t, "connected", func() bool { return v.raw.Load() > 0 || v.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+		<-time.After(200 * time.Millisecond)
+		must(t, v.pc.GracefulClose())
+	}
+	took := time.Since(began)
+	asked, most := p.asked.Load(), int64(took/(2*time.Second))+3
+	t.Logf("%d viewers in %v, %d key frames asked for", viewers, took, asked)
+	if asked > most || asked == 0 {
+		t.Errorf("%d key frames asked for in %v, want at most %d", asked, took, most)
+	}
+}
