@@ -15,7 +15,7 @@ import (
 // slotState is what the gateway last said of a wall's slot.
 type slotState struct {
 	Type, Camera, Profile, State, Reason string
-	Slot, Kbps                           int
+	Slot, Kbps, FPS                      int
 }
 
 // steered is a wall of large automatic tiles.
@@ -25,8 +25,8 @@ type steered struct {
 	states map[int]slotState
 }
 
-// steer opens a wall that shows each of the cameras in a tile large enough for its main stream.
-func (n *node) steer(t *testing.T, address string, cameras ...string) *steered {
+// steer opens a wall that shows each of the cameras in a tile large enough for its main stream, the last the largest.
+func (n *node) steer(t *testing.T, address, profile string, cameras ...string) *steered {
 	t.Helper()
 	v, err := newRepairing(address, 4<<20)
 	if err != nil {
@@ -55,7 +55,7 @@ func (n *node) steer(t *testing.T, address string, cameras ...string) *steered {
 	d.OnOpen(func() {
 		for i, c := range cameras {
 			_ = d.SendText(fmt.Sprintf(
-				`{"type":"show","slot":%d,"camera":%q,"profile":"auto","width":%d,"height":720}`, i, c, 1280+i))
+				`{"type":"show","slot":%d,"camera":%q,"profile":%q,"width":%d,"height":720}`, i, c, profile, 1280+i))
 		}
 	})
 	if err := v.negotiate(n, "/v1/walls"); err != nil {
@@ -92,7 +92,7 @@ func TestSlowLinkOfAViewer(t *testing.T) {
 	}
 	n := behindSpace(t, s, camera("cam0", 3_000_000), camera("cam1", 3_000_000))
 	s.narrow(t, 20_000)
-	w := n.steer(t, s.outside+":0", "cam0", "cam1")
+	w := n.steer(t, s.outside+":0", "auto", "cam0", "cam1")
 	w.profiles(t, 20*time.Second, "main", "main")
 	s.narrow(t, 5000)
 	took := w.profiles(t, 30*time.Second, "sub", "main")
@@ -139,5 +139,63 @@ func TestSlowLinkOfAViewer(t *testing.T) {
 	}
 	if dropped == 0 {
 		t.Error("nothing was dropped")
+	}
+}
+
+// TestSlowLinkOfASubWall puts a link between gateway and viewer that does not bear even the sub streams of a wall: the
+// smaller tiles become slide shows, which they say, so that the larger ones move.
+func TestSlowLinkOfASubWall(t *testing.T) {
+	t.Parallel()
+	const tiles = 6
+	s := newSpace(t)
+	var cameras []sim.Camera
+	var ids []string
+	for i := range tiles {
+		ids = append(ids, fmt.Sprintf("cam%d", i))
+		cameras = append(cameras, sim.Camera{
+			ID: ids[i], Video: sim.Video{Width: 640, Height: 360, FPS: 15, Bitrate: 300_000}, Sub: &sim.Video{Bitrate: 400_000},
+		})
+	}
+	n := behindSpace(t, s, cameras...)
+	s.narrow(t, 20_000)
+	w := n.steer(t, s.outside+":0", "sub", ids...)
+	w.profiles(t, 20*time.Second, "sub", "sub", "sub", "sub", "sub", "sub")
+	s.narrow(t, 1600) // of 2,400
+	<-time.After(10 * time.Second)
+	w.forget()
+	const seconds = 12
+	moving, still := [tiles]int{}, 0
+	for range seconds {
+		<-time.After(time.Second)
+		some := false
+		w.mu.Lock()
+		for i := range tiles {
+			if w.states[i].FPS >= 10 {
+				moving[i]++
+				some = true
+			}
+		}
+		w.mu.Unlock()
+		if !some {
+			still++
+		}
+	}
+	_, delays, lost := w.seen()
+	all := 0
+	for _, m := range moving {
+		all += m
+	}
+	t.Logf("6 sub streams over two thirds of what they need: seconds that each tile moved, of %d: %v; all stood still for %d; "+
+		"delay p50 %v, p99 %v, %d packets lost", seconds, moving, still, quantile(delays, 0.5).Round(time.Millisecond),
+		quantile(delays, 0.99).Round(time.Millisecond), lost)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if still > 2 || all < tiles*seconds/4 || moving[tiles-1] < seconds*2/3 {
+		t.Errorf("seconds that each tile moved, of %d: %v; all stood still for %d", seconds, moving, still)
+	}
+	for i := range tiles {
+		if s := w.states[i]; moving[i] == 0 && s.Reason != "link-slow" {
+			t.Errorf("tile %d stands still and says %q", i, s.Reason)
+		}
 	}
 }

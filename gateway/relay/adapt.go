@@ -71,12 +71,14 @@ func (s *session) adapt(r reading, now time.Time) {
 	case overloaded:
 		lowered := 0
 		if s.wall != nil {
-			lowered = s.wall.lower(r)
+			if lowered = s.wall.lower(r); lowered == 0 {
+				lowered = s.wall.thin(r)
+			}
 		}
 		s.log.Debug("path overloaded", "queue_ms", r.queue.Milliseconds(), "loss", r.loss, "arriving_kbps", r.kbps,
 			"lowered", lowered)
 	case roomy:
-		if s.wall != nil && s.wall.raise() {
+		if s.wall != nil && (s.wall.fatten() || s.wall.raise()) {
 			s.governor.raised = now
 		}
 	case fine:
@@ -118,16 +120,14 @@ type lateness struct {
 	at    time.Time
 }
 
-// queued takes what a report tells. Pictures that would come too late are not sent: all that is live goes on with its
-// next key frame.
+// queued takes what a report tells. Pictures that would come too late are not sent: what is live goes on with its next
+// key frame.
 func (s *session) queued(d time.Duration, now time.Time) {
 	s.late.Store(&lateness{d, now})
 	if d < queueMost {
 		return
 	}
-	for _, sl := range s.slots {
-		sl.shed()
-	}
+	s.relieve(d, now)
 }
 
 // tooLate tells whether the path's queue is so long that even a key frame is not worth its place. A queue that nothing

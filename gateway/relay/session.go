@@ -48,6 +48,7 @@ type session struct {
 	delay  atomic.Uint32 // playout delay asked for, see playoutValue
 	newest atomic.Pointer[reading]
 	late   atomic.Pointer[lateness]
+	relief atomic.Int64 // until when dropping pictures is given time to help, Unix nanoseconds
 
 	governor      governor // owned by run, with the two below
 	rough, smooth int      // readings with and without loss in a row

@@ -3,6 +3,7 @@ package relay
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skein/edge/media"
@@ -32,6 +33,8 @@ type slot struct {
 	payload [media.Opus + 1]uint8 // payload type by codec with payloadKnown set, 0 if not negotiated
 	ext     extensions
 
+	area atomic.Int64 // of its tile, in pixels
+
 	mu       sync.Mutex // guards the fields below
 	seal     sealer     // nil until the connection is ready
 	phase    phase
@@ -56,6 +59,7 @@ type slot struct {
 	stats    slotStats
 	unit     uint64    // number of the line's unit sent last
 	fetching time.Time // since when the slot catches up
+	thin     bool      // only key frames are sent
 	haste    int       // what it needs for that at least, in bytes per second; 0 if it may wait for others
 }
 
@@ -175,6 +179,10 @@ func (s *slot) deliver(b *batch, l *line, u *unit) {
 		return
 	case s.phase == phaseWait && l.video && s.session.tooLate():
 		s.stats.drops[dropLinkSlow]++
+		return
+	case s.phase == phaseLive && s.thin && !u.key:
+		s.shedAt = time.Now()
+		s.skip(dropLinkSlow)
 		return
 	case s.phase == phaseLive && s.next > u.first: // the pacer had it already
 		return

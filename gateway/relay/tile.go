@@ -31,6 +31,7 @@ type tile struct {
 	told    stateMessage
 	before  slotStats
 	lowered bool  // the viewer's path does not bear main
+	thin    bool  // nor every picture
 	tour    *tour // nil: none
 }
 
@@ -48,7 +49,10 @@ func (t *tile) show(c command) {
 }
 
 // wish makes c what the tile is to show. The caller holds t.mu.
-func (t *tile) wish(c command) { t.want, t.active = c, true }
+func (t *tile) wish(c command) {
+	t.want, t.active = c, true
+	t.slot.area.Store(int64(c.Width * c.Height))
+}
 
 // rest ends the goroutine that brings a stream, if there is one. The caller holds t.mu.
 func (t *tile) rest() {
@@ -230,7 +234,7 @@ func (t *tile) describe(f *feed, now time.Time) stateMessage {
 	case m.Reason != "":
 	case t.reason != "":
 		m.Reason = t.reason
-	case t.lowered && t.want.worthMain(), t.slot.shedding(now):
+	case t.lowered && t.want.worthMain(), t.thin, t.slot.shedding(now):
 		m.Reason = CodeLinkSlow
 	default:
 		t.lacking(f, &m)
@@ -269,9 +273,10 @@ func (t *tile) hide() {
 func (t *tile) empty() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.active = false
+	t.active, t.thin = false, false
 	t.rest()
 	t.slot.hide()
+	t.slot.setThin(false)
 	if t.feed != nil {
 		t.wall.session.relay.feeds.release(t.feed)
 		t.feed = nil
