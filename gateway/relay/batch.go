@@ -24,8 +24,8 @@ type path struct {
 	stream *tcpConn
 }
 
-// takes tells whether a unit of so many bytes may be sent now. Over UDP it always may: what the network cannot bear gets
-// lost on it.
+// takes tells whether a unit of so many bytes may be sent now. Over UDP it always may: what the network cannot bear
+// gets lost on it.
 func (p *path) takes(bytes int) bool { return p.stream == nil || p.stream.takes(bytes, time.Now()) }
 
 // lossy tells whether what is sent faster than the network takes it gets lost.

@@ -28,7 +28,7 @@ type Config struct {
 	// pictures at once, and 60 to 200 ms for a viewer whose path loses packets, which then freezes less.
 	PlayoutDelay [2]time.Duration
 
-	CatchUpBytes int // a group of pictures larger than this is not sent to a joining viewer, default 8 MiB
+	CatchUpBytes int // a larger group of pictures is not sent to a joining viewer, default 16 MiB, a second's
 	CatchUpRate  int // bytes per second and connection of catch-up, default 16 MiB
 	CatchUpTotal int // bytes per second of catch-up of all connections together, default 96 MiB
 
@@ -52,7 +52,7 @@ func (c Config) withDefaults() Config {
 	}
 	set(&c.MaxSessions, 1024)
 	set(&c.MaxPerViewer, 512)
-	set(&c.CatchUpBytes, 8<<20)
+	set(&c.CatchUpBytes, 16<<20)
 	set(&c.CatchUpRate, 16<<20)
 	set(&c.CatchUpTotal, 96<<20)
 	set(&c.PayloadSize, 1200)

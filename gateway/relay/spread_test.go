@@ -210,3 +210,30 @@ func TestSpreadPacketsSayLittleOfALimit(t *testing.T) {
 		}
 	}
 }
+
+// A group of pictures of a 4K camera is shown from its beginning to whoever joins; one that would take over a second at
+// the pace of catch-up is not.
+func TestGroupsOfLargePicturesAreCaughtUpWith(t *testing.T) {
+	s := newSpread(t)
+	l := s.line
+	join := func() phase {
+		s.hide()
+		s.show(l, time.Now())
+		return s.phase
+	}
+	s.hide()
+	s.slot.line = l // for publish
+	s.publish(true, 1<<20)
+	for range 55 {
+		s.publish(false, 200_000)
+	}
+	if p := join(); p != phaseCatchUp {
+		t.Errorf("12 MB: phase %d", p)
+	}
+	for range 25 {
+		s.publish(false, 200_000)
+	}
+	if p := join(); p != phaseWait || s.stats.drops[dropCatchUpTooLarge] != 1 {
+		t.Errorf("17 MB: phase %d, drops %v", p, s.stats.drops)
+	}
+}
