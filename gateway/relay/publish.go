@@ -201,7 +201,8 @@ func (s *session) answerPublisher(
 	return out, nil
 }
 
-// askKey tells whoever publishes k that a viewer has no key frame to begin with. Cameras that are pulled are not asked: they rarely listen.
+// askKey tells whoever publishes k that a viewer has no key frame to begin with. Cameras that are
+// pulled are not asked: they rarely listen.
 func (r *Relay) askKey(k feedKey) {
 	if p, ok := r.publishers.Load(k); ok {
 		poke(p.(*publishing).wanted) //nolint:forcetypeassert // nothing else is stored
