@@ -104,6 +104,7 @@ func (o *Order) drain(now time.Time) {
 // that came meanwhile.
 func (o *Order) Missing(now time.Time) {
 	if len(o.held) > 0 && now.Sub(o.since) > giveUp {
+		o.stamp, o.current = o.held[o.newest].stamp, Picture{} // what follows of this picture is not whole
 		clear(o.held)
 		clear(o.asked)
 		o.next, o.broken = o.newest+1, true
