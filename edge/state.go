@@ -30,6 +30,8 @@ func (s *source) profileStatus(now time.Time) status.Profile {
 		p.ClockOffsetMS = &ms
 	}
 	p.State, p.Reason, p.Since = judge(st, last, active, wanted, now)
+	// Moments kept on the monotonic clock look a little different in wall time whenever they are read.
+	p.Since = p.Since.Truncate(time.Second)
 	switch p.State {
 	case status.Live, status.Delayed, status.Frozen:
 		p.FPS, p.Kbps = st.FPS, st.Kbps

@@ -140,7 +140,7 @@ func (t *track) packet(p packet, arrival time.Time) {
 		return
 	}
 	in.stats.packets.Add(1)
-	in.stats.lastRTP.Store(arrival.UnixNano())
+	in.stats.note(&in.stats.lastRTP, arrival)
 	if lost > 0 {
 		in.stats.lost.Add(uint64(lost))
 	}
@@ -170,11 +170,11 @@ func (t *track) emit(u unit) {
 	pts, epoch, wall := t.timeline.Map(u.ts, t.arrival)
 	if video {
 		in.stats.frames.Add(1)
-		in.stats.lastFrame.Store(t.arrival.UnixNano())
+		in.stats.note(&in.stats.lastFrame, t.arrival)
 		if l.key {
 			in.waiting = false
 			in.stats.keys.Add(1)
-			in.stats.lastKey.Store(t.arrival.UnixNano())
+			in.stats.note(&in.stats.lastKey, t.arrival)
 		}
 	}
 	if in.waiting {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
@@ -181,22 +182,23 @@ type clocks struct {
 
 // check returns the reason of the first clock that ran out: the earlier in the chain, the closer to the cause.
 func (c *clocks) check(s *Stats, now time.Time) error {
-	since := func(ns int64) time.Duration {
-		if t := unixTime(ns); t.After(c.start) {
-			return now.Sub(t)
+	playing := now.Sub(c.start)
+	since := func(moment *atomic.Int64) time.Duration {
+		if age, ok := s.age(moment, now); ok {
+			return min(age, playing)
 		}
-		return now.Sub(c.start)
+		return playing
 	}
-	if c.udp && s.lastRTP.Load() < c.start.UnixNano() && since(s.lastByte.Load()) > c.to.UDP {
+	if c.udp && since(&s.lastRTP) == playing && since(&s.lastByte) > c.to.UDP {
 		return errNoUDP
 	}
-	if since(s.lastByte.Load()) > c.to.Silent {
+	if since(&s.lastByte) > c.to.Silent {
 		return errSilent
 	}
-	if since(s.lastRTP.Load()) > c.to.RTP {
+	if since(&s.lastRTP) > c.to.RTP {
 		return errNoRTP
 	}
-	if c.video && since(s.lastKey.Load()) > c.to.KeyFrame {
+	if c.video && since(&s.lastKey) > c.to.KeyFrame {
 		return errNoKeyFrame
 	}
 	return nil

@@ -10,7 +10,10 @@ import (
 type Stats struct {
 	bytes, packets, lost, foreign, malformed, damaged, units, keys atomic.Uint64
 
-	lastByte, lastRTP, lastFrame, lastKey, connected atomic.Int64 // Unix nanoseconds, 0 = never
+	// On the machine's monotonic clock, in nanoseconds since origin, 0 = never: setting the wall clock neither ends a
+	// session nor makes a silent one look alive.
+	lastByte, lastRTP, lastFrame, lastKey, connected atomic.Int64
+	origin                                           atomic.Pointer[time.Time] // the first moment noted
 
 	frames    atomic.Uint64 // pictures
 	milliFPS  atomic.Int64
@@ -26,7 +29,7 @@ type codecs struct {
 	width, height int
 }
 
-// Snapshot is a Stats at one moment. Times are UTC; zero means never.
+// Snapshot is a Stats at one moment. Times are UTC, with Go's monotonic reading; zero means never.
 type Snapshot struct {
 	Bytes     uint64 // received from the network, RTSP and RTCP included
 	Packets   uint64 // RTP packets of our session
@@ -54,12 +57,21 @@ type Snapshot struct {
 }
 
 // Snapshot returns the values now.
-func (s *Stats) Snapshot() Snapshot {
+func (s *Stats) Snapshot() Snapshot { return s.snapshot(time.Now()) }
+
+func (s *Stats) snapshot(now time.Time) Snapshot {
+	at := func(moment *atomic.Int64) time.Time {
+		age, ok := s.age(moment, now)
+		if !ok {
+			return time.Time{}
+		}
+		return now.Add(-age).UTC()
+	}
 	out := Snapshot{
 		Bytes: s.bytes.Load(), Packets: s.packets.Load(), Lost: s.lost.Load(), Foreign: s.foreign.Load(),
 		Malformed: s.malformed.Load(), Damaged: s.damaged.Load(), Units: s.units.Load(), Keys: s.keys.Load(),
-		Connected: unixTime(s.connected.Load()), LastByte: unixTime(s.lastByte.Load()), LastRTP: unixTime(s.lastRTP.Load()),
-		LastFrame: unixTime(s.lastFrame.Load()), LastKey: unixTime(s.lastKey.Load()),
+		Connected: at(&s.connected), LastByte: at(&s.lastByte), LastRTP: at(&s.lastRTP),
+		LastFrame: at(&s.lastFrame), LastKey: at(&s.lastKey),
 		FPS: float64(s.milliFPS.Load()) / 1000, Kbps: int(s.kbps.Load()),
 		ClockOffset: time.Duration(s.offset.Load()), ClockKnown: s.offsetOK.Load(),
 	}
@@ -72,16 +84,29 @@ func (s *Stats) Snapshot() Snapshot {
 	return out
 }
 
-func unixTime(ns int64) time.Time {
-	if ns == 0 {
-		return time.Time{}
+// note sets one of the moments to t, a time with Go's monotonic reading.
+func (s *Stats) note(moment *atomic.Int64, t time.Time) {
+	origin := s.origin.Load()
+	for origin == nil {
+		first := t.Add(-time.Nanosecond) // what is noted is never 0
+		s.origin.CompareAndSwap(nil, &first)
+		origin = s.origin.Load()
 	}
-	return time.Unix(0, ns).UTC()
+	moment.Store(int64(t.Sub(*origin)))
+}
+
+// age returns how long before now a moment was; false: never.
+func (s *Stats) age(moment *atomic.Int64, now time.Time) (time.Duration, bool) {
+	at, origin := moment.Load(), s.origin.Load()
+	if at == 0 || origin == nil {
+		return 0, false
+	}
+	return now.Sub(*origin) - time.Duration(at), true
 }
 
 // begin resets what belongs to one connection.
 func (s *Stats) begin(transport string, now time.Time) {
-	s.connected.Store(now.UnixNano())
+	s.note(&s.connected, now)
 	s.transport.Store(&transport)
 	s.milliFPS.Store(0)
 	s.kbps.Store(0)
@@ -90,7 +115,7 @@ func (s *Stats) begin(transport string, now time.Time) {
 // read counts n bytes from the network.
 func (s *Stats) read(n int, now time.Time) {
 	s.bytes.Add(uint64(n))
-	s.lastByte.Store(now.UnixNano())
+	s.note(&s.lastByte, now)
 }
 
 // rates measures frames and bytes a second over the last few seconds; owned by the watching goroutine.
