@@ -74,27 +74,23 @@ func (b *nalBuilder) reset() {
 func (b *nalBuilder) closeNALU(note func(nalu []byte)) {
 	b.open = false
 	from := b.start()
-	for {
-		i := bytes.Index(b.scratch[from:], []byte{0, 0, 1})
-		if i < 0 {
-			break
+	for rest, more := b.scratch[from:], true; more; { // what is kept moves up in one pass
+		var nalu []byte
+		if nalu, rest, more = bytes.Cut(rest, []byte{0, 0, 1}); more {
+			nalu = bytes.TrimRight(nalu, "\x00")
 		}
-		end := from + i
-		rest := end + 3
-		for end > from && b.scratch[end-1] == 0 {
-			end--
-		}
-		b.scratch = append(b.scratch[:end], b.scratch[rest:]...)
-		if end > from && len(b.ends) < maxUnitNALUs {
+		switch {
+		case len(nalu) == 0:
+		case len(b.ends) == maxUnitNALUs:
+			b.damaged = true
+		default:
+			end := from + copy(b.scratch[from:], nalu)
 			note(b.scratch[from:end])
 			b.ends = append(b.ends, end)
+			from = end
 		}
-		from = end
 	}
-	if len(b.scratch) > from {
-		note(b.scratch[from:])
-		b.ends = append(b.ends, len(b.scratch))
-	}
+	b.scratch = b.scratch[:from]
 }
 
 // take returns the finished unit and clears the builder.
