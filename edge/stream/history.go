@@ -41,7 +41,7 @@ type position struct {
 type keyMark struct {
 	position
 	wall  time.Time
-	bytes int // bytes of all units from the previous mark up to this one
+	bytes int // weight of all units from the previous mark up to this one
 }
 
 func (h *history) add(u *media.AccessUnit) {
@@ -63,7 +63,7 @@ func (h *history) add(u *media.AccessUnit) {
 			h.begin()
 		}
 	}
-	h.bytes += u.Size()
+	h.bytes += weight(u)
 	h.trim(u.Arrival)
 }
 
@@ -84,6 +84,15 @@ func (h *history) trim(now time.Time) {
 		h.oldest.Store(nil)
 	}
 }
+
+// What a unit and each of its NAL units take besides their bytes: a camera decides how small they are.
+const (
+	unitOverhead = 256
+	naluOverhead = 32
+)
+
+// weight is about how much memory u takes.
+func weight(u *media.AccessUnit) int { return unitOverhead + naluOverhead*len(u.NALUs) + u.Size() }
 
 func (h *history) begin() {
 	p := h.keys[0].position

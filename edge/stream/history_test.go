@@ -46,3 +46,26 @@ func TestHistoryLetsGo(t *testing.T) {
 		t.Errorf("the history has %d units", n)
 	}
 }
+
+// The limit is of memory, whatever a camera makes its pictures of: of one byte each, eight million fitted into 8 MiB.
+func TestHistoryOfTinyUnitsIsBounded(t *testing.T) {
+	s := stream.New(stream.Options{})
+	defer s.Close(nil)
+	desc := &media.Description{Tracks: []media.Track{{Codec: media.H264, ClockRate: 90000}}}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, most := heap(), 0
+	for i := range 200_000 {
+		s.Publish(&media.AccessUnit{Desc: desc, Key: i == 0, Arrival: time.Now(), NALUs: [][]byte{make([]byte, 1), make([]byte, 1)}})
+		if i%10_000 == 0 {
+			most = max(most, int(int64(heap())-int64(before)))
+		}
+	}
+	if most > 16<<20 {
+		t.Errorf("the history took %d bytes of memory, its limit is 8 MiB", most)
+	}
+}

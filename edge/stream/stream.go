@@ -21,7 +21,7 @@ var ErrClosed = errors.New("stream closed")
 
 // Options bound the history. The current group of pictures is kept up to HistoryBytes even if older than HistoryAge.
 type Options struct {
-	HistoryBytes int           // default 8 MiB
+	HistoryBytes int           // of memory, default 8 MiB
 	HistoryAge   time.Duration // default 2 s
 }
 

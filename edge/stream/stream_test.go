@@ -155,7 +155,7 @@ func TestASlowReaderDoesNotDelayTheProducerOrOthers(t *testing.T) {
 
 func TestHistoryIsBoundedByAgeAndBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := stream.New(stream.Options{HistoryBytes: 10_000, HistoryAge: 5 * time.Second})
+		s := stream.New(stream.Options{HistoryBytes: 20_000, HistoryAge: 5 * time.Second})
 		for range 10 { // ten seconds, a key frame a second
 			gop(s, 4)
 			time.Sleep(time.Second)
@@ -164,12 +164,12 @@ func TestHistoryIsBoundedByAgeAndBytes(t *testing.T) {
 		if len(h) < 20 || len(h) > 28 || !h[0].Key {
 			t.Errorf("history holds %d units after 10 s at 4 a second, key first: %v", len(h), h[0].Key)
 		}
-		s.Publish(unit(videoOnly, 0, true, 9_000))
-		s.Publish(unit(videoOnly, 0, false, 900))
+		s.Publish(unit(videoOnly, 0, true, 19_000))
+		s.Publish(unit(videoOnly, 0, false, 100))
 		if n := len(s.History()); n != 2 {
-			t.Errorf("history of 9.9 kB holds %d units, want the current 2", n)
+			t.Errorf("history of less than 20 kB holds %d units, want the current 2", n)
 		}
-		s.Publish(unit(videoOnly, 0, false, 200))
+		s.Publish(unit(videoOnly, 0, false, 400))
 		if h := s.History(); h != nil {
 			t.Errorf("a GOP over the byte limit must not be kept, got %d units", len(h))
 		}
