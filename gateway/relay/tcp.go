@@ -24,6 +24,9 @@ const (
 	tcpChunk    = 16 << 10               // bytes handed to the kernel at once
 	tcpFrame    = 2                      // bytes of a frame's length, RFC 4571
 	tcpMemory   = 4 * time.Second        // over which the link's rate is estimated
+	tcpGreeting = 10 * time.Second       // until a connection has told whose it is
+	tcpSpare    = 64                     // connections beyond two for each session: a restart of ICE makes another
+	tcpPause    = 50 * time.Millisecond  // until connections are accepted again when that failed
 )
 
 // tcpTransport is ICE-TCP: pion's mux over connections of ours.
@@ -32,9 +35,12 @@ type tcpTransport struct {
 	mux *ice.TCPMuxDefault
 }
 
-func newTCPTransport(l net.Listener, log logging.LeveledLogger) *tcpTransport {
-	t := newTCPListener(l)
-	return &tcpTransport{t, ice.NewTCPMuxDefault(ice.TCPMuxParams{Listener: t, Logger: log, ReadBufferSize: 64})}
+func newTCPTransport(l net.Listener, most int, log logging.LeveledLogger) *tcpTransport {
+	t := newTCPListener(l, most)
+	return &tcpTransport{t, ice.NewTCPMuxDefault(ice.TCPMuxParams{
+		Listener: t, Logger: log, ReadBufferSize: 64,
+		FirstStunBindTimeout: tcpGreeting, AliveDurationForConnFromStun: tcpGreeting,
+	})}
 }
 
 // close returns when nothing of it runs any more.
@@ -47,6 +53,7 @@ func (t *tcpTransport) close() {
 // past pion.
 type tcpListener struct {
 	net.Listener
+	most    int // connections at the same time
 	writers sync.WaitGroup
 	chunks  sync.Pool
 
@@ -55,18 +62,31 @@ type tcpListener struct {
 	closed bool
 }
 
-func newTCPListener(l net.Listener) *tcpListener {
-	t := &tcpListener{Listener: l, conns: map[netip.AddrPort]*tcpConn{}}
+func newTCPListener(l net.Listener, most int) *tcpListener {
+	t := &tcpListener{Listener: l, most: most, conns: map[netip.AddrPort]*tcpConn{}}
 	t.chunks.New = func() any { return &chunk{buf: make([]byte, 0, tcpChunk)} }
 	return t
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. It returns an error only when the listener is closed: pion would never accept again.
 func (l *tcpListener) Accept() (net.Conn, error) {
-	raw, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		raw, err := l.Listener.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil, err
+		case err != nil: // such as a shortage of file descriptors
+			time.Sleep(tcpPause)
+			continue
+		}
+		if c, err := l.admit(raw); c != nil || err != nil {
+			return c, err
+		}
 	}
+}
+
+// admit takes a connection in. Nobody has said who it is yet: of those beyond the limit it gets rid, and returns nil.
+func (l *tcpListener) admit(raw net.Conn) (net.Conn, error) {
 	c := &tcpConn{Conn: raw, listener: l, addr: remoteOf(raw), more: make(chan struct{}, 1)}
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		keepShort(tcp)
@@ -76,6 +96,10 @@ func (l *tcpListener) Accept() (net.Conn, error) {
 	if l.closed {
 		_ = raw.Close()
 		return nil, net.ErrClosed
+	}
+	if len(l.conns) >= l.most {
+		_ = raw.Close()
+		return nil, nil //nolint:nilnil // neither a connection nor a reason to stop
 	}
 	l.conns[c.addr] = c
 	l.writers.Go(c.drain)
