@@ -50,8 +50,8 @@ type outlet struct {
 	pool sync.Pool
 
 	errors atomic.Uint64 // sends the kernel refused
-	full   atomic.Int64  // when waiting for room was last in vain, Unix nanoseconds
-	began  time.Time
+	full   atomic.Int64  // when waiting for room was last in vain, nanoseconds since began
+	began  time.Time     // with Go's monotonic reading
 }
 
 func newOutlet(conn *net.UDPConn) *outlet {

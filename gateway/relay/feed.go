@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,7 +47,7 @@ type feed struct {
 	video *line
 	audio atomic.Pointer[line] // nil until a description with sound that can be sent
 	desc  atomic.Pointer[media.Description]
-	last  atomic.Int64 // arrival of the newest video unit, Unix nanoseconds
+	last  atomic.Int64 // arrival of the newest video unit, nanoseconds since the outlet began; 0: none yet
 	taken atomic.Int64 // its capture time, Unix nanoseconds
 
 	err error // why it ended; valid after opened or ended is closed
@@ -273,7 +274,7 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 		return
 	}
 	if l.video {
-		f.last.Store(u.Arrival.UnixNano())
+		f.last.Store(max(1, int64(u.Arrival.Sub(f.relay.outlet.began)))) // whatever is done to the wall clock
 		f.taken.Store(u.Wall.UnixNano())
 	}
 	unit := l.append(pkts, u.Key, moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival})
@@ -282,6 +283,14 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 		s.deliver(b, l, &unit)
 	}
 	b.flush()
+}
+
+// age returns how long ago the newest picture arrived.
+func (f *feed) age(now time.Time) time.Duration {
+	if last := f.last.Load(); last > 0 {
+		return now.Sub(f.relay.outlet.began) - time.Duration(last)
+	}
+	return math.MaxInt64 / 2
 }
 
 // lineOf returns the line u belongs to, or nil if its track is not relayed. Only the first video and the first audio

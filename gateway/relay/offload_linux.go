@@ -188,14 +188,17 @@ const sendWait = 5 * time.Millisecond
 const sendRest = 100 * time.Millisecond
 
 // mayWait tells whether waiting for room is worth it.
-func (o *outlet) mayWait() bool { return time.Since(time.Unix(0, o.full.Load())) > sendRest }
+func (o *outlet) mayWait() bool {
+	full := o.full.Load()
+	return full == 0 || time.Since(o.began)-time.Duration(full) > sendRest
+}
 
 // awaitRoom blocks until the socket has room, at most for sendWait.
 func (w *wire) awaitRoom() bool {
 	if err := w.raw.Control(w.wait); err == nil && w.room {
 		return true
 	}
-	w.out.full.Store(time.Now().UnixNano())
+	w.out.full.Store(int64(time.Since(w.out.began)))
 	return false
 }
 

@@ -245,7 +245,6 @@ func (p *publishing) readRTP(i int, track *webrtc.TrackRemote) {
 			return
 		}
 		now := time.Now()
-		p.session.heard.Store(now.UnixNano())
 		q.push(buf[:n], now, func(b []byte) { p.receiver.RTP(i, b, now) })
 		if p.tracks[i].Codec.IsVideo() {
 			p.watchDamage()

@@ -82,7 +82,6 @@ func (s *session) readRTCP(sl *slot, read func([]byte) (int, error)) {
 			return
 		}
 		now := time.Now()
-		s.heard.Store(now.UnixNano())
 		pkts, err := rtcp.Unmarshal(buf[:n])
 		if err != nil {
 			continue

@@ -43,7 +43,6 @@ type session struct {
 	over   chan struct{} // closed after close
 
 	path   atomic.Pointer[path]
-	heard  atomic.Int64  // last RTCP, Unix nanoseconds
 	live   atomic.Bool   // connected
 	delay  atomic.Uint32 // playout delay asked for, see playoutValue
 	newest atomic.Pointer[reading]

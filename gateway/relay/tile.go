@@ -220,7 +220,7 @@ func (t *tile) describe(f *feed, now time.Time) stateMessage {
 		Slot: t.slot.index, Camera: f.key.camera, Profile: f.key.profile, tourState: t.tour.state(),
 	}
 	lag := t.wall.session.lag()
-	age := now.Sub(time.Unix(0, f.last.Load())) + lag
+	age := f.age(now) + lag
 	m.State, m.Reason = stateOf(age)
 	if m.Reason != "" && age-lag <= liveAge {
 		m.Reason = CodeLinkSlow

@@ -200,7 +200,7 @@ func (tr *tour) open(ctx context.Context, s *tourStop) error {
 	if err != nil {
 		return err
 	}
-	if age := time.Since(time.Unix(0, f.last.Load())); age > frozenAge {
+	if age := f.age(time.Now()); age > frozenAge {
 		t.wall.session.relay.feeds.release(f)
 		return fail(CodeNoSignal, "camera %q has shown nothing new for %v", s.cmd.Camera, age.Round(time.Second))
 	}
