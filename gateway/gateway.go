@@ -103,7 +103,7 @@ func (g *Gateway) build() (err error) {
 		return err
 	}
 	g.hub = link.NewHub(link.HubOptions{
-		Node: nodeOf, RTSP: g.rtspHint(), Logger: g.log, Registerer: g.deps.Registry,
+		Node: nodeOf, Allow: g.speaksFor, RTSP: g.rtspHint(), Logger: g.log, Registerer: g.deps.Registry,
 	})
 	g.remote = link.NewStreams(g.hub, link.StreamsOptions{
 		Unknown: relay.ErrUnknownCamera, Logger: g.log, Registerer: g.deps.Registry,
@@ -198,6 +198,13 @@ func (g *Gateway) Cameras() []status.Camera {
 		out = append(out, g.deps.Local.Cameras()...)
 	}
 	return out
+}
+
+// speaksFor reports whether a node may offer a camera: the inventory gives it to that node, or to none in particular. A
+// node that was broken into must not show its own pictures as another site's.
+func (g *Gateway) speaksFor(node, camera string) bool {
+	edge, ok := g.api.Edge(camera)
+	return ok && (edge == "" || edge == node)
 }
 
 // nodeOf tells which node an authenticated request comes from.

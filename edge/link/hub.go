@@ -21,7 +21,8 @@ import (
 type HubOptions struct {
 	// Node tells from which node an authenticated request comes; false: it comes from none, and is refused.
 	Node func(*http.Request) (node string, ok bool)
-	// Allow tells whether a node may offer a camera; nil: any may offer any. What it may not offer is ignored.
+	// Allow tells whether a node may offer a camera; nil: any may offer any. What it may not offer is ignored. It is asked
+	// whenever somebody wants the camera, with a lock held: it must be quick and not call the hub.
 	Allow func(node, camera string) bool
 	// RTSP is the address told to nodes to publish to; see Welcome.RTSP.
 	RTSP string
@@ -202,7 +203,7 @@ func (h *Hub) owner(camera string, with func(Camera) bool) *node {
 	var best *node
 	for _, n := range h.nodes {
 		c, ok := n.cameras[camera]
-		if !ok || !with(c) {
+		if !ok || !with(c) || !h.allowed(n.id, camera) {
 			continue
 		}
 		if best == nil || (n.session != nil) != (best.session != nil) && n.session != nil ||
@@ -212,6 +213,8 @@ func (h *Hub) owner(camera string, with func(Camera) bool) *node {
 	}
 	return best
 }
+
+func (h *Hub) allowed(node, camera string) bool { return h.o.Allow == nil || h.o.Allow(node, camera) }
 
 // Cameras returns how the cameras of all nodes are, ordered by id. Those of a node whose link is down for too long are
 // edge_silent, whatever they were before.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -442,6 +443,33 @@ func TestForeignCamerasAreIgnored(t *testing.T) {
 		if _, _, err := w.streams.Open(t.Context(), "cam0", media.Main); !errors.Is(err, link.ErrUnknown) ||
 			!errors.Is(err, errOther) {
 			t.Fatalf("open: %v", err)
+		}
+	})
+}
+
+// Which node speaks for a camera is asked whenever it matters: an inventory changes while links stand.
+func TestACameraGivenToAnotherNodeIsLostToTheFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var taken atomic.Bool
+		w := newWorld(t, func(h *link.HubOptions, _ *link.ClientOptions) {
+			h.Allow = func(_, camera string) bool { return camera != "cam0" || !taken.Load() }
+		})
+		defer w.stop()
+		cam0 := link.Key{Camera: "cam0", Profile: media.Main}
+		if _, known, _ := w.hub.NodeOf(cam0); !known {
+			t.Fatal("nobody has cam0")
+		}
+		taken.Store(true)
+		if id, known, _ := w.hub.NodeOf(cam0); known || w.state("cam0").State != "" {
+			t.Errorf("cam0 is given to another node, and still %s speaks for it: %+v", id, w.state("cam0"))
+		}
+		if err := w.hub.Hurry(t.Context(), "cam0", time.Now()); !errors.Is(err, link.ErrUnknown) {
+			t.Errorf("hurry: %v, want that nobody has it", err)
+		}
+		taken.Store(false)
+		if _, known, _ := w.hub.NodeOf(cam0); !known {
+			t.Error("cam0 is given back, and nobody has it")
 		}
 	})
 }

@@ -193,13 +193,12 @@ func (h *Hub) offer(s *session, cs []Camera) {
 	}
 }
 
-// setCameras keeps what the node may offer, and the states of those. The caller holds mu.
+// setCameras keeps what the node offers, and the states of those. Whether it may is asked by owner. The caller holds mu.
 func (h *Hub) setCameras(n *node, cs []Camera) {
 	n.cameras = make(map[string]Camera, len(cs))
 	for _, c := range cs {
-		if h.o.Allow != nil && !h.o.Allow(n.id, c.ID) {
-			h.log.Warn("node offers a camera it may not", "node", n.id, "camera", c.ID)
-			continue
+		if !h.allowed(n.id, c.ID) {
+			h.log.Warn("node offers a camera that the inventory does not give to it: ignored", "node", n.id, "camera", c.ID)
 		}
 		n.cameras[c.ID] = c
 	}

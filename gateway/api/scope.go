@@ -75,6 +75,12 @@ func (sc *scope) cameras(p access.Principal) []district.Camera {
 	return out
 }
 
+// Edge returns the node that the inventory gives a camera to, "" for none; ok is false for a camera it does not know.
+func (s *Server) Edge(camera string) (node string, ok bool) {
+	c, ok := s.inventory().byID[camera]
+	return c.Edge, ok
+}
+
 // May reports whether the principal may do act with the camera: its role allows it and the camera is in its scope.
 func (s *Server) May(p access.Principal, act access.Action, camera string) bool {
 	if !p.May(act) {
