@@ -43,7 +43,7 @@ func TestDefaultDeny(t *testing.T) {
 		"POST /v1/whep/cam0", "OPTIONS /v1/whep/cam0", "PATCH /v1/whep/cam0/1", "DELETE /v1/whep/cam0/1",
 		"POST /v1/walls", "DELETE /v1/walls/1", "GET /v1/clips/cam0.mp4", "GET /v1/clips/cam0.m3u8",
 		"GET /v1/clips/cam0/hls/1-1-1-a/init.mp4", "HEAD /v1/clips/cam0.mp4", "GET /v1/coverage", "GET /v1/link",
-		"PUT /v1/ingest/segments/cam0/1", "GET /metrics", "GET /debug/pprof/", "GET /debug/pprof/heap",
+		"PUT /v1/ingest/segments/cam0/1", "PUT /v1/ingest/gaps/cam0/1", "GET /metrics", "GET /debug/pprof/", "GET /debug/pprof/heap",
 		"GET /debug/pprof/cmdline", "GET /debug/vars", "GET /v1", "GET /v1/", "GET /v1/nothing", "POST /v1/exports",
 		"GET /v1/storage", "GET //v1/cameras", "GET /v1/../v1/cameras", "GET /V1/cameras", "POST /", "DELETE /healthz",
 		"GET /v1/me", "POST /v1/logout", "GET /v1/openapi.json", "GET /v1/login")

@@ -40,7 +40,7 @@ type Options struct {
 	// Archive is the recorder, or a proxy to one: /v1/coverage, /v1/clips/, /v1/thumbnails/, /v1/storage, /v1/locks and
 	// /v1/evidence/key.
 	Archive http.Handler
-	Ingest  http.Handler // PUT /v1/ingest/segments/{camera}/{start}
+	Ingest  http.Handler // PUT /v1/ingest/segments/{camera}/{start} and /v1/ingest/gaps/{camera}/{from}
 	Link    http.Handler // GET /v1/link
 	// Web serves the console: the login page and its static files, all public. A path it does not know it must answer
 	// with 404; without a credential that becomes 401.

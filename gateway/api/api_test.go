@@ -332,6 +332,7 @@ func TestRolesAndRoutes(t *testing.T) {
 		{"GET /v1/live/sessions", "admin operator"},
 		{"GET /v1/link", "node"},
 		{"PUT /v1/ingest/segments/cam0/1", "node"},
+		{"PUT /v1/ingest/gaps/cam0/1", "node"},
 		{"GET /debug/pprof/cmdline", "admin"},
 		{"GET /metrics", "admin operator"},
 	}

@@ -57,6 +57,8 @@ func (s *Server) raw() []route {
 		{get, "/v1/link", s.guarded(access.NodeLink, s.o.Link), doc("link", "Control link of a node: WebSocket")},
 		{http.MethodPut, "/v1/ingest/segments/{camera}/{start}", s.guarded(access.NodeIngest, s.o.Ingest),
 			doc("ingest", "Ship a segment")},
+		{http.MethodPut, "/v1/ingest/gaps/{camera}/{from}", s.guarded(access.NodeIngest, s.o.Ingest),
+			doc("ingest-gap", "Tell why there is no footage")},
 
 		{"", "/debug/pprof/", s.guarded(access.Debug, s.pprof()), nil},
 	}
