@@ -49,17 +49,18 @@ func (g *Gateway) rtspAuth(ctx context.Context, r rtsp.Request) (still func() bo
 	if err != nil {
 		return nil, err
 	}
-	camera, _, ok := parsePath(r.Path)
+	camera, profile, ok := parsePath(r.Path)
 	if !ok {
 		return nil, rtsp.ErrNotFound
 	}
-	act := access.WatchLive
+	act, row := access.WatchLive, access.ActView
 	if r.Action == rtsp.ActionPublish {
-		act = access.PushMedia
+		act, row = access.PushMedia, access.ActPublish
 	}
 	if !g.api.May(p, act, camera) {
 		return nil, rtsp.ErrNotFound // as if it did not exist: out of scope and unknown must look alike
 	}
+	g.api.Opened(p, row, camera, string(profile), r.Remote.Addr().String(), "rtsp")
 	return func() bool {
 		now, ok := g.access.Account(p, since)
 		return ok && g.api.May(now, act, camera)

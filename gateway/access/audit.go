@@ -16,6 +16,7 @@ const (
 	ActLogin      Act = "login"
 	ActLogout     Act = "logout"
 	ActView       Act = "view"      // a live stream was opened
+	ActPublish    Act = "publish"   // a camera's pictures were sent to us
 	ActReplay     Act = "replay"    // footage inside the replay window was read
 	ActClip       Act = "clip"      // footage was read under a retrieval
 	ActRetrieval  Act = "retrieval" // a retrieval was registered

@@ -7,9 +7,6 @@ import (
 	"skein/gateway/api/problem"
 )
 
-// actPublish is the audited act of sending us a camera's pictures.
-const actPublish access.Act = "publish"
-
 // push guards the WHIP resources of one camera: who may publish for it.
 func (s *Server) push(h http.Handler) http.Handler {
 	next := s.orMissing(h)
@@ -27,7 +24,7 @@ func (s *Server) push(h http.Handler) http.Handler {
 		sw := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(sw, r)
 		e := access.Event{
-			Action: actPublish, Outcome: access.Done, Cameras: []string{camera},
+			Action: access.ActPublish, Outcome: access.Done, Cameras: []string{camera},
 			Profile: profileOf(r.URL.Query().Get("profile")),
 		}
 		if sw.status/100 != 2 {

@@ -272,3 +272,18 @@ func (s *Server) audit(r *http.Request, e access.Event) {
 		s.log.Error("audit row lost", "action", e.Action, "actor", p.Name, "err", err)
 	}
 }
+
+// Opened writes the row about a camera's stream that p may watch, or send, by another protocol than HTTP from addr, and
+// from now on does. Players that lose their connection come again and again: that is one act.
+func (s *Server) Opened(p access.Principal, act access.Act, camera, profile, addr, how string) {
+	key := strings.Join([]string{p.Key(), string(act), how, camera, profile}, "|")
+	if s.repeats.seen(key) {
+		return
+	}
+	e := access.Event{Action: act, Outcome: access.Done, Cameras: []string{camera}, Profile: profile, Detail: how}
+	if err := s.o.Access.Audit().Append(e.By(p, addr)); err != nil {
+		s.log.Error("audit row lost", "action", act, "actor", p.Name, "err", err)
+		return
+	}
+	s.repeats.add(key)
+}
