@@ -59,6 +59,7 @@ func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gatew
 	rec.start(p)
 	p.task("spool", e.spool.Run)
 	p.task("edge", e.role.Run)
+	inv.changed = append(inv.changed, gw.InventoryChanged)
 	p.task("inventory", inv.run)
 	p.task("gateway", gw.Run)
 	p.serve("http", l, gw.Handler())

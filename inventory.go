@@ -15,10 +15,11 @@ import (
 // inventory is the district's inventory in force. It is read again on SIGHUP and when its files change; a file with a
 // mistake is refused as a whole and the old inventory stays.
 type inventory struct {
-	p     *process
-	now   atomic.Pointer[district.Inventory]
-	apply []func(*district.Inventory)
-	stamp time.Time
+	p       *process
+	now     atomic.Pointer[district.Inventory]
+	apply   []func(*district.Inventory)
+	changed []func(district.Change) // told of every reload
+	stamp   time.Time
 }
 
 func newInventory(p *process) *inventory {
@@ -76,6 +77,9 @@ func (v *inventory) reload(why string) {
 		"removed", len(change.Removed))
 	for _, f := range v.apply {
 		f(next)
+	}
+	for _, f := range v.changed {
+		f(change)
 	}
 }
 

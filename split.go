@@ -124,6 +124,7 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	inv.watch(published(), pub.apply)
+	inv.changed = append(inv.changed, gw.InventoryChanged)
 	p.task("inventory", inv.run)
 	p.task("gateway", gw.Run)
 	p.serve("http", l, gw.Handler())

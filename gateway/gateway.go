@@ -200,6 +200,11 @@ func (g *Gateway) Cameras() []status.Camera {
 	return out
 }
 
+// InventoryChanged notes in the audit log what a reload of the inventory did.
+func (g *Gateway) InventoryChanged(c district.Change) {
+	g.api.InventoryChanged(c)
+}
+
 // speaksFor reports whether a node may offer a camera: the inventory gives it to that node, or to none in particular. A
 // node that was broken into must not show its own pictures as another site's.
 func (g *Gateway) speaksFor(node, camera string) bool {

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -173,4 +175,24 @@ func (s *Server) describe(c district.Camera, states map[string]status.Camera) ca
 		j.Since = &t
 	}
 	return j
+}
+
+// maxNamed is how many cameras one row about the inventory names.
+const maxNamed = 500
+
+// InventoryChanged writes the row about a reload of the inventory: whoever may change the files decides what is
+// recorded, and who sees it.
+func (s *Server) InventoryChanged(c district.Change) {
+	e := access.Event{
+		Actor: "skein", Action: access.ActConfig, Outcome: access.Done, Detail: fmt.Sprintf(
+			"inventory reloaded: %d cameras added, %d edited, %d removed", len(c.Added), len(c.Edited), len(c.Removed)),
+	}
+	for _, cam := range slices.Concat(c.Added, c.Edited) {
+		e.Cameras = append(e.Cameras, cam.ID)
+	}
+	e.Cameras = append(e.Cameras, c.Removed...)
+	e.Cameras = e.Cameras[:min(len(e.Cameras), maxNamed)]
+	if err := s.o.Access.Audit().Append(e); err != nil {
+		s.log.Error("audit row lost", "action", e.Action, "err", err)
+	}
 }
