@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 
 	"skein/config"
 	"skein/config/district"
@@ -130,31 +127,6 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 	p.serve("http", l, gw.Handler())
 	announce(p, gw)
 	return p.wait()
-}
-
-// archiveProxy hands archive requests to the first recorder that answers, with the node's token; nil without recorders.
-func archiveProxy(cfg *config.Config) (http.Handler, error) {
-	if len(cfg.Recorder.URLs) == 0 {
-		return nil, nil
-	}
-	target, err := url.Parse(cfg.Recorder.URLs[0])
-	if err != nil {
-		return nil, errors.New("recorder.urls[0]: malformed URL")
-	}
-	return &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(target)
-			r.Out.Header.Del("Cookie")
-			r.Out.Header.Set("Authorization", "Bearer "+cfg.Recorder.Token.Reveal())
-		},
-		FlushInterval: -1, // clips are streamed while they are built
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.Header().Set("Retry-After", "5")
-			w.WriteHeader(http.StatusBadGateway)
-			_, _ = w.Write([]byte(`{"title":"Bad Gateway","status":502,"detail":"the recorder does not answer"}`))
-		},
-	}, nil
 }
 
 // recorderCommand runs the recorder role alone.

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"skein/config"
+	"skein/config/secret"
+)
+
+// Two recorders of one archive: footage is there while one of them is not.
+func TestFootageComesFromTheRecorderThatStands(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	stands := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked = append(asked, r.Method+" "+r.URL.RequestURI()+" "+r.Header.Get("Authorization")+" "+string(body))
+		_, _ = io.WriteString(w, "footage")
+	}))
+	defer stands.Close()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	var cfg config.Config
+	cfg.Recorder.URLs, cfg.Recorder.Token = []string{gone.URL, stands.URL + "/archive"}, secret.New("node-token")
+	proxy, err := archiveProxy(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := httptest.NewServer(proxy)
+	defer gateway.Close()
+	for _, q := range []struct{ method, path, body string }{
+		{http.MethodGet, "/v1/clips/gate.mp4?from=1&to=2", ""}, {http.MethodPost, "/v1/locks", "{}"},
+	} {
+		req, err := http.NewRequest(q.method, gateway.URL+q.path, strings.NewReader(q.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || string(got) != "footage" {
+			t.Errorf("%s %s: %s %q %v", q.method, q.path, resp.Status, got, err)
+		}
+	}
+	want := "GET /archive/v1/clips/gate.mp4?from=1&to=2 Bearer node-token |POST /archive/v1/locks Bearer node-token {}"
+	if got := strings.Join(asked, "|"); got != want {
+		t.Errorf("asked %q, want %q", got, want)
+	}
+	stands.Close()
+	resp, err := http.Get(gateway.URL + "/v1/coverage")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusBadGateway {
+		t.Errorf("both gone: %s", resp.Status)
+	}
+}
