@@ -30,6 +30,7 @@ type recorderRole struct {
 	role     *recorder.Recorder
 	store    store.Archive
 	index    *index.Index
+	clock    *retain.Clock // by which footage ages
 	locks    *retain.Locks
 	clips    *clip.Handler
 	pictures *clip.Thumbnails
@@ -52,8 +53,9 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 		r.close()
 		return nil, err
 	}
+	r.clock = retain.NewClock(nil, log)
 	r.locks = &retain.Locks{
-		Docs: st, Finder: ix, Holder: st,
+		Docs: st, Finder: ix, Holder: st, Now: r.clock.Now,
 		Unsupported: func(err error) bool { return errors.Is(err, store.ErrUnsupported) },
 	}
 	r.clips = clip.NewHandler(clip.Config{
@@ -67,7 +69,7 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 	r.pictures = r.clips.NewThumbnails(clip.ThumbnailConfig{Dir: filepath.Join(p.cfg.DataDir, "thumbnails"), Log: log})
 	keeper, err := retain.New(retain.Options{
 		Index: noticed{ix, r}, Store: st, Guard: r.locks, Policy: retention(inv), Log: log, Metrics: p.reg,
-		Cap: p.cfg.Archive.MaxBytes, Every: sweepEvery,
+		Cap: p.cfg.Archive.MaxBytes, Every: sweepEvery, Now: r.clock.Now,
 	})
 	if err != nil {
 		r.close()
@@ -109,6 +111,9 @@ func (r *recorderRole) start(p *process) {
 			if err := r.rebuild(ctx); err != nil {
 				return err
 			}
+		}
+		if err := r.beginClock(ctx); err != nil {
+			return err
 		}
 		group, ctx := errgroup.WithContext(ctx)
 		group.Go(func() error { return r.role.Run(ctx) })
@@ -176,6 +181,23 @@ func (r *recorderRole) probe(ctx context.Context) error {
 		r.p.log.Error("store does not pass its test", "retry_in", pause, "error", err)
 		select {
 		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// beginClock compares the clock with the newest footage, before anything ages by it. An index that does not answer yet
+// is waited for.
+func (r *recorderRole) beginClock(ctx context.Context) error {
+	for {
+		err := r.clock.Begin(ctx, r.index)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.p.log.Error("the clock cannot be compared with the archive", "retry_in", probeMax, "error", err)
+		select {
+		case <-time.After(probeMax):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

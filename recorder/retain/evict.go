@@ -53,7 +53,7 @@ func (k *Keeper) choose(ctx context.Context, heads []*oldest, excess int64) (map
 				first = h
 			}
 		}
-		if first == nil || first.queue[0].End().After(limit) {
+		if first == nil || k.o.MinAge > 0 && first.queue[0].End().After(limit) {
 			k.o.Log.WarnContext(ctx, "the store is over its cap, but locks and policy allow no more eviction",
 				"excess", excess, "cap", k.o.Cap)
 			break

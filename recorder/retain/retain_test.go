@@ -322,3 +322,15 @@ func TestForecast(t *testing.T) {
 		})
 	}
 }
+
+// The cap holds whatever the clock says: footage labelled by clocks ahead of it goes too, once it is the oldest.
+func TestCapHoldsUnderADoubtedClock(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t)
+	a.fill(t, "gate", 10)
+	a.now = storetest.Base().AddDate(0, 0, -3)
+	k := a.keeper(t, func(o *retain.Options) { o.Cap = 4000 })
+	if r, err := k.Sweep(t.Context()); err != nil || r.Deleted != 6 || r.Held != 4000 {
+		t.Errorf("%+v %v, want 6 of 10 segments deleted", r, err)
+	}
+}
