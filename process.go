@@ -119,8 +119,9 @@ func (p *process) listen() (net.Listener, error) {
 // serve answers HTTP on l until the process ends; then it lets requests finish for a while.
 func (p *process) serve(name string, l net.Listener, h http.Handler) {
 	srv := &http.Server{
-		Handler: withBodies(bodyWithin, h), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		Handler: withBodies(bodyWithin, h), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
 	p.task(name, func(ctx context.Context) error {
 		failed := make(chan error, 1)

@@ -23,24 +23,24 @@ func archiveProxy(cfg *config.Config) (http.Handler, error) {
 	if len(cfg.Recorder.URLs) == 0 {
 		return nil, nil
 	}
-	any := &anyRecorder{down: map[*url.URL]time.Time{}}
+	recorders := &anyRecorder{down: map[*url.URL]time.Time{}}
 	for _, raw := range cfg.Recorder.URLs {
 		u, err := url.Parse(raw)
 		if err != nil {
 			return nil, errors.New("recorder.urls: malformed URL")
 		}
-		any.urls = append(any.urls, u)
+		recorders.urls = append(recorders.urls, u)
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented type
 	t.DialContext = (&net.Dialer{Timeout: recorderDial}).DialContext
-	any.next = t
+	recorders.next = t
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.Host = ""
 			r.Out.Header.Del("Cookie")
 			r.Out.Header.Set("Authorization", "Bearer "+cfg.Recorder.Token.Reveal())
 		},
-		Transport:     any,
+		Transport:     recorders,
 		FlushInterval: -1, // clips are streamed while they are built
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
 			w.Header().Set("Content-Type", "application/problem+json")

@@ -14,7 +14,7 @@ import (
 	audited "skein/gateway/access/ledger"
 )
 
-// TestReloadIsARow proves that a changed inventory stands in the audit log: it decides what is recorded and who sees it.
+// TestReloadIsARow proves that a changed inventory stands in the audit log: it decides what is recorded and seen.
 func TestReloadIsARow(t *testing.T) {
 	t.Parallel()
 	for _, role := range []string{"all", "gateway"} {

@@ -193,7 +193,7 @@ func (h *Hub) offer(s *session, cs []Camera) {
 	}
 }
 
-// setCameras keeps what the node offers, and the states of those. Whether it may is asked by owner. The caller holds mu.
+// setCameras keeps what the node offers, and the states of those; owner asks whether it may. The caller holds mu.
 func (h *Hub) setCameras(n *node, cs []Camera) {
 	n.cameras = make(map[string]Camera, len(cs))
 	for _, c := range cs {

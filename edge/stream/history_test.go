@@ -60,7 +60,8 @@ func TestHistoryOfTinyUnitsIsBounded(t *testing.T) {
 	}
 	before, most := heap(), 0
 	for i := range 200_000 {
-		s.Publish(&media.AccessUnit{Desc: desc, Key: i == 0, Arrival: time.Now(), NALUs: [][]byte{make([]byte, 1), make([]byte, 1)}})
+		nalus := [][]byte{make([]byte, 1), make([]byte, 1)}
+		s.Publish(&media.AccessUnit{Desc: desc, Key: i == 0, Arrival: time.Now(), NALUs: nalus})
 		if i%10_000 == 0 {
 			most = max(most, int(int64(heap())-int64(before)))
 		}
