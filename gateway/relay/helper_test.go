@@ -220,6 +220,7 @@ type player struct {
 	deaf    atomic.Bool          // drop everything
 	link    *narrow              // nil: straight to the relay
 	giveUp  time.Duration        // how long it waits for packets to be sent again; 0: for good
+	gaveUp  atomic.Bool          // it did, and asked for a key frame
 
 	// of benchmarks
 	light     bool // media is counted at the socket and goes no further
@@ -232,6 +233,9 @@ type player struct {
 	shown     bool
 	published int64
 }
+
+// mostMissing packets are waited for by a player that gives up, as by browsers.
+const mostMissing = 1000
 
 // lossyConn drops incoming packets that look like media when told so.
 type lossyConn struct {
@@ -410,7 +414,9 @@ func (p *player) read(track *webrtc.TrackRemote) {
 		} else {
 			p.missing(uint32(track.SSRC()), next, pkt.SequenceNumber, held)
 		}
-		if p.giveUp > 0 && time.Since(whole) > p.giveUp { // as browsers: go on from the next key frame
+		// As browsers, which wait neither for long nor for many: go on from the next key frame.
+		if p.giveUp > 0 && (time.Since(whole) > p.giveUp || pkt.SequenceNumber-next > mostMissing) {
+			p.gaveUp.Store(true)
 			_ = p.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
 			whole, broken, d, next = time.Now(), true, depacketizer{}, pkt.SequenceNumber
 			held = map[uint16]*rtp.Packet{next: pkt}

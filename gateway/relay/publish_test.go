@@ -68,17 +68,33 @@ func (d *desk) busy() bool {
 	return d.taken
 }
 
-// leaky loses some of what it sends.
+// leaky loses some of what it sends, each packet at most once: the relay waits for what is sent again, not for what is
+// lost again.
 type leaky struct {
 	net.PacketConn
 	lose func() bool
+	mu   sync.Mutex       // guards lost
+	lost map[[6]byte]bool // by sequence number and SSRC
 }
 
 func (l *leaky) WriteTo(b []byte, a net.Addr) (int, error) {
-	if len(b) > 100 && b[0] >= 128 && b[0] < 192 && l.lose != nil && l.lose() {
+	if len(b) > 100 && b[0] >= 128 && b[0] < 192 && l.loses(b) {
 		return len(b), nil
 	}
 	return l.PacketConn.WriteTo(b, a)
+}
+
+// loses decides on one RTP packet.
+func (l *leaky) loses(b []byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var k [6]byte
+	copy(k[copy(k[:], b[2:4]):], b[8:12])
+	if l.lose == nil || l.lost[k] || !l.lose() {
+		return false
+	}
+	l.lost[k] = true
+	return true
 }
 
 // phone is a pion client that publishes.
@@ -98,7 +114,7 @@ func newPhone(tb testing.TB, lose func() bool) *phone {
 	must(tb, err)
 	quiet := logging.NewDefaultLoggerFactory()
 	quiet.DefaultLogLevel = logging.LogLevelDisabled
-	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &leaky{conn, lose}, Logger: quiet.NewLogger("test")})
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: &leaky{PacketConn: conn, lose: lose, lost: map[[6]byte]bool{}}, Logger: quiet.NewLogger("test")})
 	var se webrtc.SettingEngine
 	se.LoggerFactory = quiet
 	se.SetICEUDPMux(mux)
