@@ -120,8 +120,9 @@ func onsets(pcm []byte) []time.Duration {
 	return out
 }
 
-// play publishes the frames of b in real time, as captured from base on; missing tells which are lost on the way.
-func (b *beeps) play(in *stream.Stream, base time.Time, missing func(n int) bool) {
+// play publishes the frames of b in real time, as captured from base on, until over; missing tells which are lost on the
+// way.
+func (b *beeps) play(in *stream.Stream, base time.Time, missing, over func(n int) bool) {
 	desc := &media.Description{Tracks: []media.Track{
 		{Codec: media.H264, ClockRate: 90000},
 		{Codec: media.AAC, ClockRate: b.rate, Channels: b.channels, AACConfig: b.config},
@@ -129,6 +130,9 @@ func (b *beeps) play(in *stream.Stream, base time.Time, missing func(n int) bool
 	in.Publish(&media.AccessUnit{Desc: desc, Key: true, NALUs: [][]byte{{0x65}}, Wall: base, Arrival: time.Now()})
 	for n, f := range b.frames {
 		<-time.After(time.Until(base.Add(b.at(n + 1)))) // a frame is there when it is over
+		if over(n) {
+			return
+		}
 		if missing(n) {
 			continue
 		}
@@ -173,26 +177,22 @@ func TestOpus(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBeeps(t, c.rate, c.channels, 5)
+			b := newBeeps(t, c.rate, c.channels, 30)
 			if c.doubled {
 				b.double(t)
 			}
 			in := stream.New(stream.Options{})
 			out, stop := ff.Opus(t.Context(), in)
 			defer stop()
-			r := out.Subscribe(stream.ReaderOptions{Name: "test", History: true})
 			base := time.Now()
-			lost := func(n int) bool { return b.at(n) > 3*time.Second && b.at(n) < 3200*time.Millisecond }
-			b.play(in, base, lost)
+			l := listen(t, out)
+			// The program takes its time to start. From the next second on there are four and a half, with a hole that
+			// begins in a silent half.
+			since := func(n int) time.Duration { return b.at(n) - l.first(base).Truncate(time.Second) - time.Second }
+			lost := func(n int) bool { return since(n) > 2*time.Second && since(n) < 2200*time.Millisecond }
+			b.play(in, base, lost, func(n int) bool { return since(n) > 4500*time.Millisecond })
 			in.Close(nil)
-			var units []*media.AccessUnit
-			for {
-				u, err := r.Next(t.Context())
-				if err != nil {
-					break
-				}
-				units = append(units, u)
-			}
+			units := l.all()
 			if len(units) < 150 {
 				t.Fatalf("%d packets of 5 s", len(units))
 			}
@@ -241,7 +241,7 @@ func (b *beeps) check(t *testing.T, units []*media.AccessUnit, base time.Time, l
 	compared := 0
 	for _, at := range heard {
 		nearest := slices.MinFunc(b.tones, func(x, y time.Duration) int { return int((x - at).Abs() - (y - at).Abs()) })
-		if nearest < time.Second { // a tone that began before the program did
+		if nearest < units[0].Arrival.Sub(base) { // a tone that began before the program did
 			continue
 		}
 		compared++
@@ -274,7 +274,8 @@ func TestOpusOfADyingProgram(t *testing.T) {
 		r := out.Subscribe(stream.ReaderOptions{Name: "test", History: true})
 		var playing sync.WaitGroup
 		playing.Go(func() {
-			b.play(in, time.Now(), func(int) bool { return false })
+			never := func(int) bool { return false }
+			b.play(in, time.Now(), never, never)
 			in.Close(nil)
 		})
 		defer playing.Wait()
