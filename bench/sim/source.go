@@ -40,15 +40,22 @@ func NewSource(cam Camera, profile media.Profile, start time.Time) (*Source, err
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{encoder: newEncoder(lib, &scratch{}, cam, video), next: frameAt(start, video.FPS)}
-	for !s.encoder.regular(s.next) {
-		s.next++
-	}
+	s := &Source{encoder: newEncoder(lib, &scratch{}, cam, video)}
+	s.Skip(start)
 	return s, nil
 }
 
 // ParameterSets returns the NAL units in front of every key frame: VPS (H.265 only), SPS, PPS.
 func (s *Source) ParameterSets() [][]byte { return s.encoder.class.pictures.parameterSets() }
+
+// Skip passes over the pictures before the first key frame at or after t. What follows is as of a Source begun there.
+func (s *Source) Skip(t time.Time) {
+	s.encoder.writer = s.encoder.class.pictures.begin(s.encoder.scratch)
+	s.next = max(s.next, frameAt(t, s.encoder.video.FPS))
+	for !s.encoder.regular(s.next) {
+		s.next++
+	}
+}
 
 // Next returns the next picture.
 func (s *Source) Next() Unit {

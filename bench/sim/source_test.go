@@ -110,6 +110,19 @@ func TestSourceIsDeterministic(t *testing.T) {
 			t.Fatalf("picture %d differs", x.Frame)
 		}
 	}
+	begun, later := newSource(t, cam, media.Sub), start().Add(7*time.Second)
+	begun.Next()
+	begun.Skip(later)
+	there, err := sim.NewSource(cam, media.Sub, later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 40 {
+		x, y := begun.Next(), there.Next()
+		if x.Wall.Before(later) || x.Frame != y.Frame || !bytes.Equal(bytes.Join(x.NALUs, nil), bytes.Join(y.NALUs, nil)) {
+			t.Fatalf("picture %d of %v after a skip to %v, want %d", x.Frame, x.Wall, later, y.Frame)
+		}
+	}
 	if a.Next().Frame == 0 || len(a.ParameterSets()) != 2 {
 		t.Error("no number or parameter sets")
 	}
