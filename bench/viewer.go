@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -259,7 +260,8 @@ func newAPI(tune func(*webrtc.SettingEngine)) (*webrtc.API, error) {
 	s.SetSRTPReplayProtectionWindow(1024) // as browsers; pion's 64 refuses most packets sent again
 	tune(&s)
 	feedback := &interceptor.Registry{}
-	if err := webrtc.ConfigureTWCCSender(m, feedback); err != nil { // as browsers
+	err := webrtc.ConfigureTWCCSenderWithOptions(m, feedback, twcc.WithLoggerFactory(s.LoggerFactory)) // as browsers
+	if err != nil {
 		return nil, err
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s),

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
@@ -180,8 +183,14 @@ func (s *session) answerPublisher(
 	}
 	reg := &interceptor.Registry{}
 	// Lost packets are asked for again, and the sender learns what the path bears.
-	if err := errors.Join(webrtc.ConfigureNack(m, reg), webrtc.ConfigureRTCPReports(reg),
-		webrtc.ConfigureTWCCSender(m, reg)); err != nil {
+	logs := se.LoggerFactory // interceptors do not take it from there, and write to standard error without
+	if err := errors.Join(
+		webrtc.ConfigureNackWithOptions(m, reg, []nack.GeneratorOption{nack.WithGeneratorLoggerFactory(logs)},
+			nack.WithResponderLoggerFactory(logs)),
+		webrtc.ConfigureRTCPReportsWithOptions(reg, []report.ReceiverOption{report.WithReceiverLoggerFactory(logs)},
+			report.WithSenderLoggerFactory(logs)),
+		webrtc.ConfigureTWCCSenderWithOptions(m, reg, twcc.WithLoggerFactory(logs)),
+	); err != nil {
 		return Session{}, fmt.Errorf("configure reception: %w", err)
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(reg))
