@@ -35,8 +35,8 @@ $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(WEB_SOURCES)
 
 test: tools-test bin/skein test-web test-go ## run every test, with real MinIO, Redis, ffmpeg and Chromium
 
-test-go: ## run the Go tests with the race detector
-	SKEIN_REQUIRE_TOOLS=1 go test -race -timeout 20m ./...
+test-go: bin/skein ## run the Go tests with the race detector
+	SKEIN_REQUIRE_TOOLS=1 SKEIN_BIN=$(CURDIR)/bin/skein go test -race -timeout 20m ./...
 
 test-web: $(WEB)/node_modules/.package-lock.json ## run the console's unit tests
 	cd $(WEB) && npm test --silent

@@ -16,7 +16,7 @@ import (
 // TestBrokenCameras runs every kind of broken camera beside good ones: each shows its own state and reason within its
 // timeout, and the good ones lose nothing.
 func TestBrokenCameras(t *testing.T) {
-	t.Parallel()
+	beside(t, 1, 25*time.Second)
 	s := startSim(t, sim.Config{Cameras: []sim.Camera{
 		{ID: "good-1", Video: small(media.H264), Audio: media.G711A}, {ID: "good-2", Video: small(media.H265)},
 	}})

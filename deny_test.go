@@ -8,12 +8,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestDefaultDeny walks every route of the API description and those outside it, without a credential and with a wrong
 // one: all but the probes, the login and the console's own files answer 401.
 func TestDefaultDeny(t *testing.T) {
-	t.Parallel()
+	beside(t, 1, 5*time.Second)
 	n := newNode(t, "all")
 	n.configure(t, oneUnit+access)
 	n.start(t)

@@ -55,7 +55,7 @@ type faultRig struct {
 // store that answers 503, and then counts: what reached the edge is in the archive once, but for what a kill -9 of
 // the edge took out of its memory and what a full spool gave up, and every such hole is typed.
 func TestNothingIsLostThroughFaults(t *testing.T) {
-	t.Parallel()
+	beside(t, 1, 85*time.Second)
 	length := faultLength
 	if testing.Short() {
 		length = faultLength / 3

@@ -38,6 +38,10 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
+	if err := manyAtOnce(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
 	code := m.Run()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)

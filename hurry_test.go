@@ -13,7 +13,7 @@ import (
 // TestHurry proves that in split roles a clip that ends now holds what lies in the edge's open segment: the gateway makes
 // the edge ship it.
 func TestHurry(t *testing.T) {
-	t.Parallel()
+	beside(t, 1, 12*time.Second)
 	cams := startSim(t, sim.Config{Cameras: []sim.Camera{{ID: "gate", Video: small(media.H264)}}})
 	rec, gw, edge := newNode(t, "recorder"), newNode(t, "gateway"), newNode(t, "edge")
 	inventory := oneUnit + fmt.Sprintf("cameras:\n  - {id: gate, name: G, unit: yf, edge: edge-1, main: %q, record: main}\n",

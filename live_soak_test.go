@@ -77,7 +77,7 @@ func soakLength(t *testing.T, usual time.Duration) time.Duration {
 // TestLiveSoak lets viewers join and leave at random, politely, by closing the connection and by vanishing, and proves
 // that nothing stays behind: sessions, feeds, goroutines, memory.
 func TestLiveSoak(t *testing.T) {
-	t.Parallel()
+	beside(t, 2, 60*time.Second)
 	length := soakLength(t, soakTime)
 	cfg := sim.Config{}
 	var ids []string

@@ -14,7 +14,7 @@ import (
 // TestTourInChromium tours a live, a dead and another live camera: the page must say that the dead one was passed by and
 // why, go on, say so for as long as it is dead, and show it when it is back.
 func TestTourInChromium(t *testing.T) {
-	t.Parallel()
+	beside(t, 2, 28*time.Second)
 	names := map[string]string{"street": "青松路 东口", "gone": "职教中心 北门", "square": "市民广场"}
 	ids := []string{"street", "gone", "square"}
 	cfg := sim.Config{}

@@ -49,7 +49,8 @@ type answer struct {
 	Note, Count, Hint string // of a tour that passed cameras by
 }
 
-func openConsole(t *testing.T, n *node) *console {
+// openConsole opens the console of a node, with more of live.mjs's environment.
+func openConsole(t *testing.T, n *node, more ...string) *console {
 	t.Helper()
 	if _, err := os.Stat("gateway/web/node_modules/playwright-core"); err != nil {
 		tool(t, "gateway/web/node_modules/playwright-core") // make test installs it
@@ -61,6 +62,7 @@ func openConsole(t *testing.T, n *node) *console {
 	cmd := exec.Command(tool(t, "node"), "e2e/live.mjs")
 	cmd.Dir = "gateway/web"
 	cmd.Env = append(os.Environ(), "BASE_URL=http://"+n.http, "PASSWORD="+m[1], "CHROMIUM="+tool(t, "chromium"))
+	cmd.Env = append(cmd.Env, more...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -106,6 +108,7 @@ func (c *console) ask(format string, args ...any) (a answer) {
 // TestWallInChromium drives the console's wall: 16 tiles in one connection, other cameras and profiles without
 // renegotiation, a camera that dies, and a gateway that is killed and comes back.
 func TestWallInChromium(t *testing.T) {
+	beside(t, 6, 45*time.Second)
 	const tiles = 16
 	cfg := sim.Config{}
 	var ids []string

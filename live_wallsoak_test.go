@@ -200,7 +200,7 @@ func (n *node) pages(t *testing.T, length time.Duration, seen *wallSeen) {
 // TestWallSoak has walls come and go, steered at random: cameras live, dead and unknown, tours, replays, sound, nonsense.
 // Nothing may stay behind: sessions, feeds, goroutines, memory.
 func TestWallSoak(t *testing.T) {
-	t.Parallel()
+	beside(t, 2, 75*time.Second)
 	length := soakLength(t, wallSoakTime)
 	cfg := sim.Config{}
 	var ids []string

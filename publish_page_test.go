@@ -12,6 +12,7 @@ import (
 // TestPublishFromABrowser proves that a person can make a phone a camera with the console's page alone: Chromium's fake
 // camera is live and recorded, waits for a place that somebody else has, and leaves when told.
 func TestPublishFromABrowser(t *testing.T) {
+	beside(t, 2, 25*time.Second)
 	tool(t, "ffprobe")
 	n := newNode(t, "all")
 	n.configure(t, oneUnit+access+"cameras:\n  - {id: phone, name: 巡逻手机, unit: yf, main: push, record: main}\n"+

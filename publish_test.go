@@ -176,7 +176,7 @@ func annexB(nalus [][]byte) []byte {
 // TestPublish proves that a phone that publishes by WHIP is a camera like any other: seen live, in a snapshot, in the list
 // of who watches, and recorded without a hole.
 func TestPublish(t *testing.T) {
-	t.Parallel()
+	beside(t, 1, 14*time.Second)
 	tool(t, "ffmpeg")
 	tool(t, "ffprobe")
 	n := newNode(t, "all")

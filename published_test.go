@@ -19,7 +19,7 @@ import (
 // TestPublishSplit proves that a gateway beside edges takes publications itself: a phone by WHIP and a body camera by
 // RTSP are cameras like any other, seen and recorded, also when the gateway is killed.
 func TestPublishSplit(t *testing.T) {
-	t.Parallel()
+	beside(t, 1, 28*time.Second)
 	tool(t, "ffmpeg")
 	tool(t, "ffprobe")
 	s := startPhones(t)

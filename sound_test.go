@@ -249,7 +249,7 @@ func (e *ears) hearsTone(t testing.TB, where string) {
 // TestSoundOfAAC proves that cameras that send AAC are heard, over a wall and as a single stream: a tone that ffmpeg
 // publishes, and the voice of a simulated camera that is pulled.
 func TestSoundOfAAC(t *testing.T) {
-	t.Parallel()
+	beside(t, 1, 20*time.Second)
 	ffmpeg := tool(t, "ffmpeg")
 	cams := startSim(t, sim.Config{Cameras: []sim.Camera{{ID: "voice", Video: small(media.H264), Audio: media.AAC}}})
 	n := newNode(t, "all")
@@ -292,6 +292,7 @@ func TestSoundOfAAC(t *testing.T) {
 
 // TestSoundInChromium proves that the console plays an AAC camera, live and in a replay.
 func TestSoundInChromium(t *testing.T) {
+	beside(t, 3, 25*time.Second)
 	ffmpeg := tool(t, "ffmpeg")
 	n := newNode(t, "all")
 	n.configure(t, oneUnit+access+"spool: {segment: 4s}\ncameras:\n  - {id: pushed, name: P, unit: yf, main: push, record: main}\n")

@@ -75,7 +75,7 @@ recorder: {urls: ["http://%s"], token: %s}
 
 // TestSplit runs edge, gateway and recorder as processes of their own and takes the recorder, MinIO and Redis away.
 func TestSplit(t *testing.T) {
-	t.Parallel()
+	beside(t, 1, 70*time.Second)
 	tool(t, "ffprobe")
 	s := startSite(t)
 	began := time.Now()

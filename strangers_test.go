@@ -53,7 +53,7 @@ func startGStreamer(t *testing.T) string {
 
 // TestStrangers pulls from GStreamer's RTSP server and takes what ffmpeg publishes; clips of both must be right.
 func TestStrangers(t *testing.T) {
-	t.Parallel()
+	beside(t, 2, 27*time.Second)
 	tool(t, "ffprobe")
 	ffmpeg := tool(t, "ffmpeg")
 	gst := startGStreamer(t)
