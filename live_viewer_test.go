@@ -12,6 +12,7 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/logging"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -110,7 +111,7 @@ func newRepairing(address string, receiveBuffer int) (v *repairing, err error) {
 		return v, err
 	}
 	feedback := &interceptor.Registry{}
-	if err := webrtc.ConfigureTWCCSender(m, feedback); err != nil {
+	if err := webrtc.ConfigureTWCCSenderWithOptions(m, feedback, twcc.WithLoggerFactory(quiet)); err != nil {
 		return v, err
 	}
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s),
