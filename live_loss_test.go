@@ -134,7 +134,7 @@ func behindSpace(t *testing.T, s *space, cameras ...sim.Camera) *node {
 // and viewers, and proves that every frame still arrives. Then one viewer stops reading its socket: the others must not
 // notice.
 func TestLiveSurvivesLoss(t *testing.T) {
-	beside(t, 3, 40*time.Second)
+	beside(t, 4, 40*time.Second)
 	tool(t, "nft")
 	s := newSpace(t)
 	var cameras []sim.Camera

@@ -85,7 +85,7 @@ func (w *steered) profiles(t *testing.T, limit time.Duration, want ...string) ti
 // and both stay current; it goes up again when the link is wider. A viewer that asks for more than the link bears gets
 // fewer pictures, but no old ones.
 func TestSlowLinkOfAViewer(t *testing.T) {
-	beside(t, 3, 50*time.Second)
+	beside(t, 5, 50*time.Second)
 	s := newSpace(t)
 	camera := func(id string, bitrate int) sim.Camera {
 		return sim.Camera{ID: id, Video: sim.Video{Bitrate: bitrate}, Sub: &sim.Video{Bitrate: 300_000}}
