@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,7 +27,10 @@ const (
 var spaces atomic.Int32
 
 // space is a network namespace joined to this one by a pair of virtual interfaces.
-type space struct{ name, device, inside, outside string }
+type space struct {
+	name, device, inside, outside string
+	tcp                           bool // a node in it offers ICE-TCP too
+}
 
 func newSpace(t *testing.T) *space {
 	t.Helper()
@@ -63,12 +68,15 @@ func newSpace(t *testing.T) *space {
 // lose drops percent of the UDP packets at random, in both directions.
 func (s *space) lose(t *testing.T, percent int) {
 	t.Helper()
+	chance := fmt.Sprintf("numgen random mod 100 < %d ", percent)
+	if percent >= 100 {
+		chance = ""
+	}
 	for _, end := range []struct{ in, device string }{{"", s.device}, {"ip netns exec " + s.name + " ", "eth0"}} {
 		s.run(t,
 			end.in+"nft add table netdev "+s.name,
 			end.in+"nft add chain netdev "+s.name+" in { type filter hook ingress device "+end.device+" priority 0 ; }",
-			fmt.Sprintf("%snft add rule netdev %s in ip protocol udp numgen random mod 100 < %d counter drop", end.in, s.name,
-				percent),
+			fmt.Sprintf("%snft add rule netdev %s in ip protocol udp %scounter drop", end.in, s.name, chance),
 		)
 	}
 }
@@ -81,6 +89,27 @@ func (s *space) run(t *testing.T, commands ...string) {
 			t.Fatalf("%s: %v: %s", c, err, out)
 		}
 	}
+}
+
+// dropped returns how many UDP packets were lost since lose: those on their way in, and those on their way out.
+func (s *space) dropped(t *testing.T) (in, out int) {
+	t.Helper()
+	count := func(args ...string) int {
+		text, err := exec.Command(args[0], append(args[1:], "nft", "list", "table", "netdev", s.name)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("nft list: %v: %s", err, text)
+		}
+		m := regexp.MustCompile(`counter packets (\d+)`).FindSubmatch(text)
+		if m == nil {
+			t.Fatalf("no counter in %s", text)
+		}
+		n, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return count("ip", "netns", "exec", s.name), count("env")
 }
 
 // narrow lets no more than so many kbit/s out of the namespace; what is more queues for up to a second and a half.
@@ -99,9 +128,13 @@ func behindSpace(t *testing.T, s *space, cameras ...sim.Camera) *node {
 	_, port, _ := strings.Cut(freePort(t), ":")
 	n.http = s.inside + ":" + port
 	_, media4, _ := strings.Cut(freePort(t), ":")
+	webrtc := fmt.Sprintf("udp: %q", s.inside+":"+media4)
+	if s.tcp {
+		webrtc += fmt.Sprintf(", tcp: %q", s.inside+":"+media4)
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "data_dir: %q\nlisten: %q\nwebrtc: {udp: \"%s:%s\"}\nrtsp: {listen: \"127.0.0.1:8554\"}\n%s%scameras:\n",
-		n.dir+"/data", n.http, s.inside, media4, oneUnit, access)
+	fmt.Fprintf(&b, "data_dir: %q\nlisten: %q\nwebrtc: {%s}\nrtsp: {listen: \"127.0.0.1:8554\"}\n%s%scameras:\n",
+		n.dir+"/data", n.http, webrtc, oneUnit, access)
 	var ids []string
 	for _, c := range cfg.Cameras {
 		ids = append(ids, c.ID)

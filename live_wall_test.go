@@ -44,7 +44,7 @@ type answer struct {
 		Width                    int
 		Moves                    bool
 	}
-	Viewer            string // of the viewers' page
+	Viewer, Way       string // of the viewers' page
 	Streams           int
 	Note, Count, Hint string // of a tour that passed cameras by
 }

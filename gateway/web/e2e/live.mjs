@@ -105,12 +105,15 @@ async function hears(camera) {
 
 const tileOf = (camera) => page.locator(`[data-testid^='tile-'][data-camera='${camera}']`).first();
 
-/** What the viewers' page says of the wall of n tiles. */
-async function viewersPage(tab, n) {
+/** What the viewers' page says of the wall of n tiles; `way` looks for one whose pictures come that way. */
+async function viewersPage(tab, n, way) {
   await tab.goto(`${base}/#/viewers`);
-  const row = tab.locator(`[data-testid^='viewer-row-'][data-tiles='${n}']:not([data-kbps='0'])`);
+  const row = tab
+    .locator(`[data-testid^='viewer-row-'][data-tiles='${n}']:not([data-kbps='0'])`)
+    .filter({ has: tab.getByTestId("viewer-way").getByText(way ?? "", { exact: way !== undefined }) });
   await row.waitFor({ timeout });
   const viewer = await row.getAttribute("data-viewer");
+  const told = await row.getByTestId("viewer-way").innerText();
   await row.locator("[data-testid^='viewer-open-']").press("Enter");
   const slots = tab.locator("[data-testid^='viewer-slot-']");
   await tab.waitForFunction(
@@ -125,7 +128,7 @@ async function viewersPage(tab, n) {
   await tab.getByTestId("show-streams").click();
   const streams = tab.locator("[data-testid^='stream-row-']");
   await streams.first().waitFor({ timeout });
-  return { viewer, tiles, streams: await streams.count() };
+  return { viewer, way: told, tiles, streams: await streams.count() };
 }
 
 const bad = new Set(["frozen", "no_signal", "offline"]);
@@ -138,9 +141,12 @@ const answers = {
     await page.getByTestId("login-submit").click();
     await page.getByTestId("layout-16").waitFor({ timeout });
   },
+  reload: () => page.reload(),
   // Not click(): it waits until the page is painted, which a busy machine does not do for minutes beside 64 pictures.
   layout: ({ n }) => page.getByTestId(`layout-${n}`).dispatchEvent("click"),
   moving: ({ n }) => until(`${n} tiles move`, (t) => t.filter((x) => x.moves).length >= n),
+  /** No tile moves any more. */
+  stopped: () => until("no tile moves", (t) => t.every((x) => !x.moves)),
   width: ({ n, low, high }) =>
     until(`${n} tiles of ${low} to ${high}`, (t) => t.filter((x) => x.moves && x.width >= low && x.width <= high).length >= n),
   /** The camera's tile says that it is dead, and does not move. */
@@ -204,10 +210,10 @@ const answers = {
   none: ({ id }) => page.getByTestId(id).waitFor({ state: "detached", timeout }),
   counts: () => page.evaluate(() => window.liveCounts()),
   /** Opens the viewers' page in a window of its own: the wall of n tiles is there, unfolds into them, and all are sent. */
-  async viewers({ n }) {
+  async viewers({ n, way }) {
     const other = await browser.newContext({ storageState: await page.context().storageState(), ignoreHTTPSErrors: true });
     try {
-      return await viewersPage(await other.newPage(), n);
+      return await viewersPage(await other.newPage(), n, way);
     } finally {
       await other.close();
     }

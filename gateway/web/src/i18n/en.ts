@@ -374,6 +374,7 @@ export const en: Dictionary = {
     publisher: "publisher",
     since: "Since",
     remote: "Address",
+    tcpHint: "The network lets no UDP through: every lost packet holds up the pictures behind it",
     watches: "Watches",
     tiles: "{{n}} tiles",
     trend: "Two minutes",

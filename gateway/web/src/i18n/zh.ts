@@ -373,6 +373,7 @@ export const zh = {
     publisher: "推流",
     since: "起始",
     remote: "远端地址",
+    tcpHint: "网络不放行 UDP：每丢一个包，后面的画面都要等它重传",
     watches: "正在观看",
     tiles: "{{n}} 画面",
     trend: "最近两分钟",

@@ -87,7 +87,7 @@ export function sessionColumns(c: Context): ColumnsType<Row> {
     {
       title: t("viewers.remote"),
       width: 146,
-      render: (_, { session }) => <Remote text={session.remote} />,
+      render: (_, { session }) => <Remote text={session.remote} t={t} />,
     },
     {
       title: t("viewers.watches"),
@@ -139,13 +139,16 @@ export function sessionColumns(c: Context): ColumnsType<Row> {
 }
 
 /** "udp 10.1.2.3:40112": the way and the address. */
-function Remote({ text }: { text?: string }) {
+function Remote({ text, t }: { text?: string; t: T }) {
   const [way, address] = (text ?? "").split(" ");
   if (!address) return <span className="faint">—</span>;
+  const tcp = way === "tcp";
   return (
-    <span className="two" title={text}>
+    <span className="two" title={tcp ? `${text}\n${t("viewers.tcpHint")}` : text}>
       <b>{address}</b>
-      <small>{way?.toUpperCase()}</small>
+      <small className={tcp ? "tcp" : ""} data-testid="viewer-way">
+        {way?.toUpperCase()}
+      </small>
     </span>
   );
 }
