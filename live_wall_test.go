@@ -55,13 +55,9 @@ func openConsole(t *testing.T, n *node, more ...string) *console {
 	if _, err := os.Stat("gateway/web/node_modules/playwright-core"); err != nil {
 		tool(t, "gateway/web/node_modules/playwright-core") // make test installs it
 	}
-	m := regexp.MustCompile(`with the password\s+(\S+)\n`).FindStringSubmatch(n.out.String())
-	if m == nil {
-		t.Fatal("no first password")
-	}
 	cmd := exec.Command(tool(t, "node"), "e2e/live.mjs")
 	cmd.Dir = "gateway/web"
-	cmd.Env = append(os.Environ(), "BASE_URL=http://"+n.http, "PASSWORD="+m[1], "CHROMIUM="+tool(t, "chromium"))
+	cmd.Env = append(os.Environ(), "BASE_URL=http://"+n.http, "PASSWORD="+n.password(t), "CHROMIUM="+tool(t, "chromium"))
 	cmd.Env = append(cmd.Env, more...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -84,6 +80,16 @@ func openConsole(t *testing.T, n *node, more ...string) *console {
 	c := &console{t: t, in: in, out: bufio.NewScanner(out)}
 	c.out.Buffer(nil, 1<<20)
 	return c
+}
+
+// password returns that of the user admin, which the first start has printed.
+func (n *node) password(t *testing.T) string {
+	t.Helper()
+	m := regexp.MustCompile(`with the password\s+(\S+)\n`).FindStringSubmatch(n.out.String())
+	if m == nil {
+		t.Fatal("no first password")
+	}
+	return m[1]
 }
 
 // ask puts a question and fails the test if the answer is bad.

@@ -34,6 +34,7 @@ type Access struct {
 	users      *Users
 	sessions   *sessions
 	tokens     tokenTable
+	origins    origins
 	limits     *limiter
 	audit      *Audit
 	retrievals *Retrievals
@@ -61,6 +62,7 @@ func New(cfg Config, o Options) (*Access, error) {
 	a := &Access{
 		cfg: cfg, log: o.Logger, now: o.Now, metrics: newMetrics(o.Registerer),
 		hasher: h, tokens: newTokenTable(cfg), limits: newLimiter(o.Now),
+		origins: newOrigins(cfg.Origins),
 	}
 	return a, a.open(o.DataDir)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"skein/config/secret"
@@ -26,6 +27,9 @@ type Config struct {
 	Tokens []TokenConfig `yaml:"tokens,omitempty"`
 	// Nodes are the edges, recorders and lower gateways that may dial up.
 	Nodes []NodeConfig `yaml:"nodes,omitempty"`
+	// Origins are other sites whose pages may call the API with a bearer token, each as a browser sends it, such as
+	// https://duty.example. Empty: none.
+	Origins []string `yaml:"origins,omitempty"`
 	// UsersFile holds users and password hashes; empty: users.json in the data directory.
 	UsersFile string `yaml:"users_file,omitempty"`
 	// SessionTTL ends a session that was not used for so long.
@@ -114,6 +118,17 @@ func (c Config) Validate() error {
 		}
 		nodes[n.ID] = true
 		token(at, "node "+n.ID, n.Token)
+	}
+	origins := map[string]bool{}
+	for i, o := range c.Origins {
+		if strings.Contains(o, "@") { // what stands before it may be a password
+			bad("access.origins[%d]: holds an @: want scheme and host of a page, such as https://duty.example", i)
+		} else if err := checkOrigin(o); err != nil {
+			bad("access.origins[%d]: %q: %w", i, o, err)
+		} else if origins[o] {
+			bad("access.origins[%d]: %q is there twice", i, o)
+		}
+		origins[o] = true
 	}
 	if c.SessionTTL < 0 || (c.SessionTTL > 0 && c.SessionTTL < time.Minute) {
 		bad("access.session_ttl: %v: want at least 1m", c.SessionTTL)

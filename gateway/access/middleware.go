@@ -12,13 +12,20 @@ import (
 // outermost handler: what it does not know, it denies, so a route that somebody adds is closed until it is opened.
 //
 // It also refuses requests that a browser sends on behalf of another site (CSRF), sets the security headers, and puts
-// the [Principal] into the request's context.
+// the [Principal] into the request's context. Pages of the configured origins may call the API from their scripts.
 func (a *Access) Guard(public func(*http.Request) bool, next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setHeaders(w.Header(), r)
+		page := a.origins.of(w.Header(), r)
+		if a.origins.preflight(w, r, page) {
+			return
+		}
 		open := public(r)
 		p, err := a.Authenticate(r)
+		if err != nil || !p.byCookie {
+			share(w.Header(), page)
+		}
 		if err != nil && !open {
 			a.deny(w, r, err)
 			return
