@@ -134,8 +134,9 @@ async function viewersPage(tab, n, way) {
 const bad = new Set(["frozen", "no_signal", "offline"]);
 
 const answers = {
-  async login() {
-    await page.goto(`${base}/`);
+  /** `transport` "whep": one connection for each tile. */
+  async login({ transport }) {
+    await page.goto(`${base}/${transport ? `?transport=${transport}` : ""}`);
     await page.getByTestId("login-user").fill(process.env.USER_NAME ?? "admin");
     await page.getByTestId("login-password").fill(process.env.PASSWORD ?? "");
     await page.getByTestId("login-submit").click();

@@ -11,7 +11,9 @@ async function play({ url, token }) {
   const auth = { Authorization: `Bearer ${token}` };
   const pc = new RTCPeerConnection();
   pc.addTransceiver("video", { direction: "recvonly" });
-  const video = document.body.appendChild(Object.assign(document.createElement("video"), { muted: true, autoplay: true }));
+  const video = document.body.appendChild(
+    Object.assign(document.createElement("video"), { muted: true, autoplay: true }),
+  );
   pc.ontrack = (e) => {
     video.srcObject = new MediaStream([e.track]);
   };
@@ -51,7 +53,11 @@ async function borrow({ url }) {
       return "refused";
     }
   };
-  return { borrowed: await get({ credentials: "include" }), written: await get({ credentials: "include", method: "POST" }), bare: await get({}) };
+  return {
+    borrowed: await get({ credentials: "include" }),
+    written: await get({ credentials: "include", method: "POST" }),
+    bare: await get({}),
+  };
 }
 
 const browser = await chromium.launch({
@@ -67,7 +73,9 @@ await page.getByTestId("login-submit").click();
 await page.getByTestId("layout-16").waitFor();
 const own = await page.evaluate(async () => (await fetch("/v1/me")).status);
 await page.goto(PAGE_URL);
-const out = await page.evaluate(play, { url: WHEP_URL, token: TOKEN }).catch((e) => ({ error: e.message.split("\n")[0] }));
+const out = await page
+  .evaluate(play, { url: WHEP_URL, token: TOKEN })
+  .catch((e) => ({ error: e.message.split("\n")[0] }));
 const login = await page.evaluate(borrow, { url: new URL("/v1/me", WHEP_URL).href });
 process.stdout.write(`${JSON.stringify({ ...out, ...login, own })}\n`);
 await browser.close();

@@ -154,6 +154,19 @@ describe("a connection", () => {
     expect(on.down).not.toHaveBeenCalled();
   });
 
+  it("posts figures to its session, not before there is one and not after the end", async () => {
+    const { sent, c } = setUp();
+    const slots = [{ slot: 0, decoded: 75, dropped: 0, frozen: 0, freeze_ms: 0, jitter_ms: 3 }];
+    await c.report(slots);
+    expect(sent).toHaveLength(0);
+    await c.open();
+    await c.report(slots);
+    expect(sent.at(-1)).toMatchObject({ path: "/v1/whep/a/s1/stats", o: { method: "POST", json: { slots } } });
+    c.close();
+    await c.report(slots);
+    expect(sent.at(-1)?.o.method).toBe("DELETE");
+  });
+
   it("restarts ICE when the path stays lost", async () => {
     const { peer, sent, on, c } = setUp();
     await c.open();

@@ -1,4 +1,5 @@
 import { ApiError, type RequestOptions } from "../api/client";
+import type { SlotFigures } from "../wall/protocol";
 import { type Codec, preferred, publishable, receivable, sendable } from "./codecs";
 import { fragment, withFragment, withStart } from "./sdp";
 
@@ -52,6 +53,9 @@ export interface ConnectionOptions {
 const gatherMs = 150;
 /** Messages may wait behind other work of the page: so long after a missing one it is really missing. */
 const doubtMs = 500;
+
+/** Figures that take longer to arrive are followed by newer ones. */
+const reportMs = 4000;
 
 /** Waits until the local candidates are gathered, at most `ms`: the gateway finds us by our checks anyway. */
 function gathered(pc: RTCPeerConnection, ms: number): Promise<void> {
@@ -288,6 +292,19 @@ export class Connection {
     if (this.channel?.readyState !== "open") return false;
     this.channel.send(message);
     return true;
+  }
+
+  /** Posts how the pictures fare, where there is no channel to tell it on. What does not arrive is not missed. */
+  async report(slots: readonly SlotFigures[]): Promise<void> {
+    if (!this.location || slots.length === 0) return;
+    await this.o
+      .send(`${this.location}/stats`, {
+        method: "POST",
+        json: { slots },
+        signal: this.abort.signal,
+        timeoutMs: reportMs,
+      })
+      .catch(() => undefined);
   }
 
   async stats(): Promise<RTCStatsReport | undefined> {

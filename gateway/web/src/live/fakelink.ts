@@ -1,5 +1,6 @@
 /** Test helpers: a connection whose events the test fires, and the DOM classes node lacks. */
 import { vi } from "vitest";
+import type { SlotFigures } from "../wall/protocol";
 import type { ConnectionEvents, ConnectionOptions } from "./connection";
 
 export class FakeTrack extends EventTarget {
@@ -23,9 +24,10 @@ export class FakeStream {
 export class FakeLink {
   closed = false;
   readonly told: Record<string, unknown>[] = [];
+  readonly reported: SlotFigures[] = [];
   readonly tracks: FakeTrack[] = [];
   readonly replaced: unknown[] = [];
-  report: RTCStatsReport = new Map() as unknown as RTCStatsReport;
+  figures: RTCStatsReport = new Map() as unknown as RTCStatsReport;
 
   constructor(
     readonly o: ConnectionOptions,
@@ -43,7 +45,11 @@ export class FakeLink {
   }
 
   async stats(): Promise<RTCStatsReport> {
-    return this.report;
+    return this.figures;
+  }
+
+  async report(slots: readonly SlotFigures[]): Promise<void> {
+    this.reported.push(...slots);
   }
 
   tell(message: string): boolean {

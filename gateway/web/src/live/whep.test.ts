@@ -94,7 +94,7 @@ describe("one WHEP session per tile", () => {
     t.show(0, show("a", "main"));
     links[0]?.up();
     const inbound = { type: "inbound-rtp", kind: "video", packetsReceived: 900, framesDecoded: 0 };
-    if (links[0]) links[0].report = new Map([["1", inbound]]) as unknown as RTCStatsReport;
+    if (links[0]) links[0].figures = new Map([["1", inbound]]) as unknown as RTCStatsReport;
     await vi.advanceTimersByTimeAsync(6000);
     expect(last().o.url).toContain("profile=sub");
     last().up();
@@ -171,6 +171,35 @@ describe("sound, tours and replays without a wall", () => {
     vi.advanceTimersByTime(60_000);
     expect(links).toHaveLength(2);
     expect(t.view(0).tour).toBeUndefined();
+  });
+
+  it("tells the gateway how its picture fares, for as long as it has one", async () => {
+    const { t, links } = transport();
+    const fares = (i: number, framesDecoded: number) => {
+      const link = links[i];
+      if (!link) throw new Error("no such connection");
+      const inbound = { type: "inbound-rtp", kind: "video", trackIdentifier: link.tracks[0]?.id, framesDecoded };
+      link.figures = new Map([["1", inbound]]) as unknown as RTCStatsReport;
+    };
+    t.show(0, show("a"));
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(links[0]?.reported).toEqual([]); // nothing is up
+    links[0]?.up();
+    fares(0, 75);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(links[0]?.reported).toMatchObject([{ slot: 0, decoded: 75, dropped: 0, frozen: 0, freeze_ms: 0 }]);
+    t.show(0, show("a", "main"));
+    links[1]?.up();
+    links[1]?.tracks[0]?.unmute(); // the other profile takes over
+    fares(1, 3);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(links[0]?.reported).toHaveLength(1);
+    expect(links[1]?.reported).toMatchObject([{ slot: 0, decoded: 3 }]);
+    links[1]?.on.down({ reason: "connection_lost", refused: false });
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(links[1]?.reported).toHaveLength(1);
+    t.hide(0);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it("leaves replays to clips", async () => {

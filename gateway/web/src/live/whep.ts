@@ -3,7 +3,7 @@ import { Backoff } from "../lib/backoff";
 import { canH265, choose, receivable } from "./codecs";
 import { Connection, type ConnectionEvents, type ConnectionOptions, type Down } from "./connection";
 import { soundNote } from "./sound";
-import { StatsReader, soundFigures, undecodable } from "./stats";
+import { StatsReader, slotFigures, soundFigures, undecodable } from "./stats";
 import { Tours } from "./tour";
 import {
   type LiveTransport,
@@ -16,14 +16,14 @@ import {
 
 export interface WhepOptions {
   /** Makes a connection; tests give a fake. */
-  connect?: (o: ConnectionOptions, on: ConnectionEvents) => Pick<Connection, "open" | "close" | "stats">;
+  connect?: (o: ConnectionOptions, on: ConnectionEvents) => Link;
   h265?: boolean;
   random?: () => number;
   /** A connection that brings no picture for so long is asked why, ms. */
   firstFrameMs?: number;
 }
 
-type Link = Pick<Connection, "open" | "close" | "stats">;
+type Link = Pick<Connection, "open" | "close" | "stats" | "report">;
 
 interface Attempt {
   link: Link;
@@ -36,6 +36,7 @@ interface Attempt {
 
 const refusedMs = 20_000;
 const steadyMs = 10_000;
+const statsMs = 5000;
 
 /**
  * One tile: keeps one WHEP session to the wanted camera, makes a new one when it breaks, and changes profile by making
@@ -48,6 +49,7 @@ class Player {
   private retry: ReturnType<typeof setTimeout> | undefined;
   private steady: ReturnType<typeof setTimeout> | undefined;
   private watch: ReturnType<typeof setTimeout> | undefined;
+  private posting: ReturnType<typeof setInterval> | undefined;
   private readonly backoff: Backoff;
   private reader = new StatsReader();
   /** The main profile proved undecodable or refused here: stay on sub, and say why. */
@@ -118,6 +120,7 @@ class Player {
 
   private drop(): void {
     for (const timer of [this.retry, this.steady, this.watch]) clearTimeout(timer);
+    clearInterval(this.posting);
     this.current?.link.close();
     this.next?.link.close();
     this.current = undefined;
@@ -177,6 +180,8 @@ class Player {
     this.reader = new StatsReader();
     clearTimeout(this.steady);
     this.steady = setTimeout(() => this.backoff.reset(), steadyMs);
+    clearInterval(this.posting);
+    this.posting = setInterval(() => void this.post(attempt, track), statsMs);
     const { profile, fallback } = attempt;
     this.table.patch(this.slot, {
       phase: "playing",
@@ -189,6 +194,12 @@ class Player {
       stream: new MediaStream([track]),
     });
     if (this.hearing) this.heard(attempt.sound);
+  }
+
+  /** Tells the gateway how the picture fares here. */
+  private async post({ link }: Attempt, track: MediaStreamTrack): Promise<void> {
+    const report = await link.stats();
+    if (report) await link.report(slotFigures(report, new Map([[0, track.id]])));
   }
 
   /** Some time after the connection: packets without a decoded frame mean a codec this browser cannot show. */
@@ -210,7 +221,10 @@ class Player {
     if (!r || (attempt !== this.current && attempt !== this.next)) return;
     const wasNext = attempt === this.next;
     if (wasNext) this.next = undefined;
-    else this.current = undefined;
+    else {
+      clearInterval(this.posting);
+      this.current = undefined;
+    }
     if (attempt.profile === "main" && why.refused && why.reason !== "not_permitted") {
       this.mainFails = why.reason;
       if (this.current?.profile === "sub") this.table.patch(this.slot, { fallback: why.reason });

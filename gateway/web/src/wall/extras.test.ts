@@ -117,7 +117,7 @@ describe("viewer statistics", () => {
       totalFreezesDuration: 0.4567,
       jitter: 0.0124,
     });
-    last().report = new Map([0, 1, 2].map((i) => [`in${i}`, inbound(i)])) as unknown as RTCStatsReport;
+    last().figures = new Map([0, 1, 2].map((i) => [`in${i}`, inbound(i)])) as unknown as RTCStatsReport;
     await vi.advanceTimersByTimeAsync(4999);
     expect(said("stats")).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
