@@ -57,6 +57,7 @@ type slot struct {
 	// to the last bit; nil if they are not negotiated.
 	wide     []uint16
 	stats    slotStats
+	credited slotStats // what of stats the lines' usage has
 	unit     uint64    // number of the line's unit sent last
 	fetching time.Time // since when the slot catches up
 	thin     bool      // only key frames are sent
@@ -82,6 +83,7 @@ type slotStats struct {
 // show makes the slot send l from its current group of pictures on; asked is when the viewer asked.
 func (s *slot) show(l *line, asked time.Time) {
 	s.mu.Lock()
+	s.credit()
 	s.line, s.phase, s.blocked, s.asked, s.shownAt = l, phasePending, "", asked, time.Time{}
 	if s.clock.rate != l.rate { // sound of another codec
 		s.clock = clock{rate: l.rate, base: s.stamp + l.rate/10}
@@ -95,6 +97,7 @@ func (s *slot) show(l *line, asked time.Time) {
 func (s *slot) hide() {
 	s.mu.Lock()
 	l := s.line
+	s.credit()
 	s.line, s.phase, s.blocked = nil, phaseIdle, ""
 	s.stats.lost = 0 // nobody reports on it any more
 	s.segments[s.current].leave()
@@ -102,6 +105,14 @@ func (s *slot) hide() {
 	if l != nil {
 		l.remove(s)
 	}
+}
+
+// credit adds what the slot counted since the last time to the line it shows. The caller holds s.mu.
+func (s *slot) credit() {
+	if s.line != nil {
+		s.line.usage.add(&s.credited, &s.stats)
+	}
+	s.credited = s.stats
 }
 
 // ready gives the slot its keys once the connection stands.

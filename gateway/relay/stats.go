@@ -182,11 +182,9 @@ func newMetrics(reg prometheus.Registerer, sendErrors func() uint64) *metrics {
 // second, so that the hot path touches no shared counter.
 func (m *metrics) collect(s *slot, before slotStats) slotStats {
 	s.mu.Lock()
-	now, l := s.stats, s.line
+	s.credit()
+	now := s.stats
 	s.mu.Unlock()
-	if l != nil {
-		l.usage.add(&before, &now)
-	}
 	m.packets.Add(float64(now.packets - before.packets))
 	m.bytes.Add(float64(now.bytes - before.bytes))
 	m.nacked.Add(float64(now.nacked - before.nacked))

@@ -11,8 +11,8 @@ import (
 	"skein/edge/media"
 )
 
-// usage counts what all viewers together got of a line, from its feed's beginning on. Sessions add to it once a second,
-// so that the hot path touches nothing shared.
+// usage counts what all viewers together got of a line, from its feed's beginning on. Slots add to it once a second and
+// when they turn to another line, so that the hot path touches nothing shared.
 type usage struct {
 	packets, bytes, nacked, resent atomic.Uint64
 	firsts                         atomic.Uint64 // first pictures

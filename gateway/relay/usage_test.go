@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,4 +47,37 @@ func TestStreamFigures(t *testing.T) {
 	must(t, r.End(t.Context(), one.session.ID, everything("tester")))
 	must(t, r.End(t.Context(), two.session.ID, everything("tester")))
 	within(t, "no stream", func() bool { return len(r.Streams()) == 0 })
+}
+
+// TestStreamFiguresOfASlotThatChanges turns a slot between a stream of small packets and one of large ones several times
+// between two readings: nothing of the one may be told of the other.
+func TestStreamFiguresOfASlotThatChanges(t *testing.T) {
+	t.Parallel()
+	small, big := sizedCamera(700), sizedCamera(8000)
+	r, _ := start(t, relay.Config{}, map[string]*camera{"small/sub": small, "big/sub": big})
+	for _, c := range []*camera{small, big} {
+		c.publish()
+		go c.run(t.Context(), 50)
+	}
+	w := newWall(t, r, 3, everything("duty"))
+	w.tell(`{"type":"show","slot":1,"camera":"small","profile":"sub"}`) // keep both streams in the list
+	w.tell(`{"type":"show","slot":2,"camera":"big","profile":"sub"}`)
+	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); {
+		for _, c := range []string{"small", "big"} {
+			w.tell(`{"type":"show","slot":0,"camera":%q,"profile":"sub"}`, c)
+			w.state(is(0, c, "live"))
+			<-time.After(150 * time.Millisecond)
+		}
+	}
+	all := r.Streams()
+	if len(all) != 2 || all[1].Camera != "small" || all[0].Packets == 0 || all[1].Packets == 0 {
+		t.Fatalf("%+v", all)
+	}
+	// 700 bytes go in one packet and 2,800 in three; 8,000 and 32,000 in packets of over 1,100.
+	if mean := all[1].Bytes / all[1].Packets; mean > 940 {
+		t.Errorf("a packet of the small stream has %d bytes on average: some are the other's", mean)
+	}
+	if mean := all[0].Bytes / all[0].Packets; mean < 1090 {
+		t.Errorf("a packet of the large stream has %d bytes on average: some are the other's", mean)
+	}
 }
