@@ -45,9 +45,13 @@ func (c demoCommand) Run(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return cams.Run(ctx) })
+	// The cameras go on until nobody pulls them any more: one that goes before is a fault, and Skein would say so.
+	pulled, unplug := context.WithCancel(context.WithoutCancel(ctx))
+	defer unplug()
+	group.Go(func() error { return cams.Run(pulled) })
 	var printed error
 	group.Go(func() error {
+		defer unplug()
 		return runAll(ctx, cfg, func(gw *gateway.Gateway) { printed = c.banner(gw) })
 	})
 	return errors.Join(group.Wait(), printed)

@@ -75,6 +75,12 @@ func TestDemo(t *testing.T) {
 	if err != nil || len(pictures) < 5 {
 		t.Errorf("%d screenshots, %v", len(pictures), err)
 	}
+
+	said := len(p.out.String())
+	p.stop()
+	if end := p.out.String()[said:]; strings.Contains(end, "level=WARN") || strings.Contains(end, "level=ERROR") {
+		t.Errorf("stopped by us, it complains:\n%s", end)
+	}
 }
 
 func lastLine(s string) string {
