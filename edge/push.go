@@ -44,8 +44,9 @@ func (e *Edge) Accept(id string, p media.Profile) (rtsp.Publication, error) {
 // awaitPush stands in for run where the camera publishes by itself.
 func (s *source) awaitPush(ctx context.Context) {
 	s.mu.Lock()
+	now := time.Now().UTC()
 	s.last = attempt{
-		n: 1, reason: status.ReasonSilent, detail: "the camera has not begun to publish", at: time.Now().UTC(),
+		n: 1, reason: status.ReasonNotPublished, detail: "the camera has not begun to publish", at: now, since: now,
 	}
 	s.mu.Unlock()
 	<-ctx.Done()

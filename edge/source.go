@@ -54,6 +54,7 @@ type attempt struct {
 	reason status.Reason
 	detail string
 	at     time.Time
+	since  time.Time // from when on no attempt brought pictures, in the same state
 	next   time.Time // when the next attempt begins
 }
 
@@ -232,7 +233,11 @@ func (s *source) ended(err error, pause time.Duration) {
 	now := time.Now().UTC()
 	s.mu.Lock()
 	repeat := s.last.n > 0 && s.last.reason == reason
-	s.last = attempt{n: s.last.n + 1, reason: reason, detail: detail, at: now, next: now.Add(pause)}
+	since := now
+	if s.last.n > 0 && down(s.last.reason) == down(reason) && !s.stats.Snapshot().LastKey.After(s.last.at) {
+		since = s.last.since
+	}
+	s.last = attempt{n: s.last.n + 1, reason: reason, detail: detail, at: now, since: since, next: now.Add(pause)}
 	n := s.last.n
 	s.mu.Unlock()
 	s.metrics.failures.WithLabelValues(string(reason)).Inc()

@@ -76,10 +76,15 @@ func judge(
 	case last.n == 0:
 		return status.NoSignal, status.ReasonNoKeyFrame, st.Connected
 	}
-	switch last.reason {
+	return down(last.reason), last.reason, last.since
+}
+
+// down is the state of a camera whose connection ended for the reason.
+func down(r status.Reason) status.State {
+	switch r {
 	case status.ReasonSilent, status.ReasonNoRTP, status.ReasonNoKeyFrame, status.ReasonUnsupportedCodec,
-		status.ReasonNotFound:
-		return status.NoSignal, last.reason, last.at
+		status.ReasonNotFound, status.ReasonNotPublished:
+		return status.NoSignal
 	}
-	return status.Offline, last.reason, last.at
+	return status.Offline
 }

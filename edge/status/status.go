@@ -37,6 +37,7 @@ const (
 	ReasonGarbage          Reason = "garbage"           // bytes that are no RTSP
 	ReasonTLS              Reason = "tls"               // certificate not accepted
 	ReasonSilent           Reason = "silent"            // PLAY accepted, then no bytes
+	ReasonNotPublished     Reason = "not_published"     // a camera that publishes itself has not begun
 	ReasonNoRTP            Reason = "no_rtp"            // bytes, but no RTP of our session
 	ReasonNoKeyFrame       Reason = "no_key_frame"      // RTP, but no decodable key frame
 	ReasonUnsupportedCodec Reason = "unsupported_codec" // nothing we can take
