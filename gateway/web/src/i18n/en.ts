@@ -30,6 +30,7 @@ export const en: Dictionary = {
     title: "Log in",
     user: "User",
     password: "Password",
+    busy: "Logging in…",
     submit: "Log in",
     wrong: "Wrong user or password",
     limited: "Too many attempts, try again in {{seconds}} s",

@@ -29,6 +29,7 @@ export const zh = {
     title: "登录",
     user: "用户名",
     password: "密码",
+    busy: "正在登录……",
     submit: "登 录",
     wrong: "用户名或密码不正确",
     limited: "尝试次数过多，请在 {{seconds}} 秒后再试",

@@ -70,7 +70,7 @@ export default function Login({ expired }: { expired: boolean }) {
           {shown}
         </p>
         <button type="submit" className="primary" disabled={busy || wait > 0} data-testid="login-submit">
-          {t("login.submit")}
+          {t(busy ? "login.busy" : "login.submit")}
         </button>
         <p className="login-notice">{t("login.notice")}</p>
         <button type="button" className="link" onClick={() => setLanguage(language === "zh" ? "en" : "zh")}>

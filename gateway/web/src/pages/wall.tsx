@@ -166,6 +166,9 @@ function Place({ id, plan, cameras, units, ...rest }: PlaceProps) {
   return <Tile {...rest} assigned={shown} camera={camera} unit={unit} tour={tour} />;
 }
 
+/** The tree covers the wall then, see narrow.css. */
+const narrow = () => matchMedia("(max-width: 760px)").matches;
+
 /** What the tour editor is open for. */
 type Editing = { slot?: number; unit?: string };
 
@@ -176,7 +179,7 @@ export default function Wall({ me }: { me: Me }) {
   const [layout, change] = useLayout(me.name);
   const [focus, setFocus] = useState<number>();
   const [target, setTarget] = useState<number>();
-  const [tree, setTree] = useState(true);
+  const [tree, setTree] = useState(() => !narrow());
   const [editing, setEditing] = useState<Editing>();
   const [saving, setSaving] = useState(false);
   const transport = useTransport(layout.size);
@@ -218,6 +221,7 @@ export default function Wall({ me }: { me: Me }) {
 
   const onPick = useCallback(
     (camera: string) => {
+      if (narrow()) setTree(false);
       // Choosing a camera by hand ends a tour of the whole wall.
       if (focus !== undefined) return change((l) => assign(page(l, undefined), focus, camera));
       change((l) => assign(page(l, undefined), nextTile(l, target), camera));

@@ -16,6 +16,7 @@ const look = {
     colorBorder: "#253140",
     colorBorderSecondary: "#1a2330",
     colorText: "#d9e1ea",
+    colorTextDisabled: "#8394a7", // what an empty list says
     borderRadius: 4,
     fontFamily: "inherit",
     motion: false,
