@@ -12,7 +12,7 @@ import (
 const kernelBuffer = 212992 / 2
 
 // largeTime is how long each viewer of large pictures is followed.
-const largeTime = 10 * time.Second
+const largeTime = 7 * time.Second
 
 // shallow lets so many kbit/s out of the namespace, past a buffer like that of a small switch: what is more gets lost.
 func (s *space) shallow(t *testing.T, kbps int) {
@@ -24,7 +24,7 @@ func (s *space) shallow(t *testing.T, kbps int) {
 // first on a link that bears anything, then past the buffer of a small switch. Sent in one burst each, most of them get
 // lost: one in ten pictures arrives of the first camera, one in twenty of the second.
 func TestLargePictures(t *testing.T) {
-	t.Parallel()
+	beside(t, 5, 70*time.Second)
 	s := newSpace(t)
 	camera := func(id string, key int) sim.Camera {
 		return sim.Camera{ID: id, Video: sim.Video{Bitrate: 2_000_000, KeyBytes: key}}

@@ -28,7 +28,7 @@ type played struct {
 // TestPlayerOfAnotherOrigin plays a camera by WHEP in Chromium, in pages that the gateway did not serve: one of an origin
 // that the configuration names, and one of another. Neither gets anything from the login that the browser has.
 func TestPlayerOfAnotherOrigin(t *testing.T) {
-	t.Parallel()
+	beside(t, 2, 20*time.Second)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<!doctype html><title>A player</title><body></body>"))

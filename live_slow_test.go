@@ -145,7 +145,7 @@ func TestSlowLinkOfAViewer(t *testing.T) {
 // TestSlowLinkOfASubWall puts a link between gateway and viewer that does not bear even the sub streams of a wall: the
 // smaller tiles become slide shows, which they say, so that the larger ones move.
 func TestSlowLinkOfASubWall(t *testing.T) {
-	t.Parallel()
+	beside(t, 5, 40*time.Second)
 	const tiles = 6
 	s := newSpace(t)
 	var cameras []sim.Camera

@@ -14,6 +14,7 @@ import (
 // do: a wall of 16 tiles must move over ICE-TCP, change cameras and profiles in the same connection, and be listed with its
 // way. Before that, a wall that began over UDP loses it and must go on over TCP.
 func TestWallOverTCPInChromium(t *testing.T) {
+	beside(t, 6, 40*time.Second)
 	const tiles = 16
 	tool(t, "nft")
 	s := newSpace(t)

@@ -15,7 +15,7 @@ import (
 // TestSingleStreamsInChromiumTellHowTheyFare opens the console with a connection for each tile, as against a gateway that
 // serves no walls: each must be known to operators with the viewer's own figures, as a wall's tiles are.
 func TestSingleStreamsInChromiumTellHowTheyFare(t *testing.T) {
-	t.Parallel()
+	beside(t, 2, 20*time.Second)
 	cfg := sim.Config{}
 	var ids []string
 	for i := range 4 {
