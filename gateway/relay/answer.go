@@ -56,7 +56,7 @@ func (s *session) answer(ctx context.Context, t *transport, q request, o Offer) 
 	if err != nil {
 		return Session{}, err
 	}
-	m, err := q.codecs(video.Codec, video.SPS)
+	m, err := q.codecs(video.SPS)
 	if err != nil {
 		return Session{}, err
 	}
@@ -64,6 +64,7 @@ func (s *session) answer(ctx context.Context, t *transport, q request, o Offer) 
 		return Session{}, err
 	}
 	s.watch(t)
+	s.prefer = []media.Codec{video.Codec, sound.Codec}
 	if video.Codec != 0 {
 		if err := s.addTrack(s.newSlot(true, videoRate), "video", o.Camera); err != nil {
 			return Session{}, err

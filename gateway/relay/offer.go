@@ -63,9 +63,9 @@ func parseSections(text string) (request, error) {
 	if len(d.MediaDescriptions) > maxSections {
 		return r, fail(CodeBadOffer, "the offer has more than %d sections", maxSections)
 	}
-	for _, m := range d.MediaDescriptions {
-		if setup, ok := attribute(m, &d, "setup"); ok && setup == "passive" {
-			return r, fail(CodeBadOffer, "the offer says a=setup:passive: use actpass, the gateway is the DTLS server")
+	for i, m := range d.MediaDescriptions {
+		if err := checkSection(i, m, &d); err != nil {
+			return r, err
 		}
 		kind := m.MediaName.Media
 		if kind == "application" {
@@ -79,7 +79,101 @@ func parseSections(text string) (request, error) {
 			r.add(kind == "video", m)
 		}
 	}
-	return r, nil
+	return r, checkBundle(&d)
+}
+
+// checkSection tells what keeps a section from being answered.
+func checkSection(i int, m *sdp.MediaDescription, d *sdp.SessionDescription) error {
+	if setup, ok := attribute(m, d, "setup"); ok && setup == "passive" {
+		return fail(CodeBadOffer, "the offer says a=setup:passive: use actpass, the gateway is the DTLS server")
+	}
+	if _, bundled := m.Attribute("bundle-only"); m.MediaName.Port.Value == 0 && !bundled {
+		return nil
+	}
+	if mid, _ := m.Attribute(sdp.AttrKeyMID); mid == "" {
+		return fail(CodeBadOffer, "section %d (%s) of the offer has no a=mid: every section needs one", i, m.MediaName.Media)
+	}
+	return nil
+}
+
+// checkBundle tells whether all sections can share one ICE session, which must have credentials and a fingerprint. One
+// section alone shares with nobody and needs no group.
+func checkBundle(d *sdp.SessionDescription) error {
+	if len(d.MediaDescriptions) > 1 && !bundles(d) {
+		return fail(CodeBadOffer, "the offer has no a=group:BUNDLE: offer all sections in one bundle, "+
+			"the gateway has one transport a session")
+	}
+	if len(d.MediaDescriptions) == 0 {
+		return nil
+	}
+	for _, key := range []string{"ice-ufrag", "ice-pwd", "fingerprint"} {
+		if !slices.ContainsFunc(d.MediaDescriptions, func(m *sdp.MediaDescription) bool {
+			_, ok := attribute(m, d, key)
+			return ok
+		}) {
+			return fail(CodeBadOffer, "the offer has no a=%s: offer ICE and DTLS-SRTP", key)
+		}
+	}
+	return nil
+}
+
+// bundles tells whether the offer groups sections into a bundle, RFC 9143 section 7.2.
+func bundles(d *sdp.SessionDescription) bool {
+	return slices.ContainsFunc(d.Attributes, func(a sdp.Attribute) bool {
+		return a.Key == sdp.AttrKeyGroup && (a.Value == "BUNDLE" || strings.HasPrefix(a.Value, "BUNDLE "))
+	})
+}
+
+// bundleAlone puts the only section of an offer without a bundle into one, for pion refuses (port 0) what is in none.
+// alone tells that it did; the answer must not name a group that the offer lacks (RFC 5888 section 9.2): see unbundle.
+func bundleAlone(offer string) (bundled string, alone bool) {
+	if sdpValue(offer, "group") != "" {
+		return offer, false
+	}
+	before, after, ok := strings.Cut(offer, "\nm=")
+	if !ok {
+		return offer, false
+	}
+	return before + "\na=group:BUNDLE " + sdpValue(offer, "mid") + "\r\nm=" + after, true
+}
+
+// unbundle takes the bundle out of an answer.
+func unbundle(answer string) string {
+	var b strings.Builder
+	for line := range strings.Lines(answer) {
+		if !strings.HasPrefix(line, "a=group:BUNDLE") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// receiveOnly makes the client of an offer a mere receiver: pion would answer sendrecv, which is the default too
+// (RFC 8866 section 6.7), with sendrecv, although we take nothing from a viewer.
+func receiveOnly(offer string) string {
+	var b strings.Builder
+	open := false // in a section of video or audio that has not told its direction
+	tell := func() {
+		if open {
+			b.WriteString("a=recvonly\r\n")
+		}
+	}
+	for line := range strings.Lines(offer) {
+		text := strings.TrimRight(line, "\r\n")
+		switch {
+		case strings.HasPrefix(text, "m="):
+			tell()
+			open = strings.HasPrefix(text, "m=video ") || strings.HasPrefix(text, "m=audio ")
+		case !open:
+		case text == "a=sendrecv":
+			continue
+		case text == "a=recvonly", text == "a=sendonly", text == "a=inactive":
+			open = false
+		}
+		b.WriteString(text + "\r\n")
+	}
+	tell()
+	return b.String()
 }
 
 // add notes a section by what the client does in it.

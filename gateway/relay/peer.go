@@ -124,14 +124,13 @@ func (r *Relay) settings(t *transport, keys *handshakeKeys) (webrtc.SettingEngin
 	return se, nil
 }
 
-// codecs registers one payload type per codec we can send of those the client offered, prefer first.
-func (q request) codecs(prefer media.Codec, sps []byte) (*webrtc.MediaEngine, error) {
+// codecs registers one payload type per codec we can send of those the client offered, for H.264 the best for sps.
+func (q request) codecs(sps []byte) (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
 	register := func(sections []section, kind webrtc.RTPCodecType, mime string, want ...media.Codec) error {
 		if len(sections) == 0 {
 			return nil
 		}
-		slices.SortStableFunc(want, func(a, b media.Codec) int { return rank(b, prefer) - rank(a, prefer) })
 		for _, w := range want {
 			c, ok := sections[0].pick(w, sps)
 			if !ok {
@@ -161,9 +160,35 @@ func (q request) codecs(prefer media.Codec, sps []byte) (*webrtc.MediaEngine, er
 	return m, nil
 }
 
-func rank(c, prefer media.Codec) int {
-	if c == prefer {
-		return 1
+// orderCodecs puts the source's codecs first in every section of the answer (RFC 3264 section 6.1: the order tells what
+// the answerer prefers). pion would keep the order of the offer, and players that expect one codec take the first.
+func (s *session) orderCodecs() error {
+	for _, t := range s.pc.GetTransceivers() {
+		sender := t.Sender()
+		if sender == nil {
+			continue
+		}
+		if _, ours := sender.Track().(*track); !ours {
+			continue
+		}
+		codecs := sender.GetParameters().Codecs
+		slices.SortStableFunc(codecs, func(a, b webrtc.RTPCodecParameters) int {
+			return s.preference(b) - s.preference(a)
+		})
+		if err := t.SetCodecPreferences(codecs); err != nil {
+			return fmt.Errorf("order the codecs of the answer: %w", err)
+		}
+	}
+	return nil
+}
+
+// preference is 1 for a codec that the source sends, 0 for any other.
+func (s *session) preference(p webrtc.RTPCodecParameters) int {
+	_, name, _ := strings.Cut(p.MimeType, "/")
+	for _, c := range s.prefer {
+		if strings.EqualFold(name, c.String()) {
+			return 1
+		}
 	}
 	return 0
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"skein/edge/media"
 )
 
 const (
@@ -39,6 +41,7 @@ type session struct {
 	feed   *feed         // WHEP only
 	ear    *ear          // WHEP only, nil without sound
 	push   *publishing   // WHIP only
+	prefer []media.Codec // come first in the answer
 	band   *bandwidth    // nil if the viewer gives no transport-wide feedback
 	over   chan struct{} // closed after close
 
@@ -118,8 +121,15 @@ func (s *session) end(cause string) {
 func (s *session) negotiate(ctx context.Context, offer string) (string, error) {
 	s.ice.Lock()
 	defer s.ice.Unlock()
-	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+	bundled, alone := bundleAlone(offer)
+	if s.push == nil {
+		bundled = receiveOnly(bundled)
+	}
+	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: bundled}); err != nil {
 		return "", &Error{Code: CodeBadOffer, Detail: "the offer cannot be applied", Err: err}
+	}
+	if err := s.orderCodecs(); err != nil {
+		return "", err
 	}
 	answer, err := s.pc.CreateAnswer(nil)
 	if err != nil {
@@ -135,6 +145,9 @@ func (s *session) negotiate(ctx context.Context, offer string) (string, error) {
 		return "", ctx.Err()
 	}
 	text := s.pc.LocalDescription().SDP
+	if alone {
+		text = unbundle(text)
+	}
 	s.offer, s.etag = offer, crand.Text()[:12]
 	return text, nil
 }

@@ -72,7 +72,7 @@ func (r *Relay) Wall(ctx context.Context, o WallOffer) (Session, error) {
 }
 
 func (s *session) answerWall(ctx context.Context, t *transport, q request, offer string) (Session, error) {
-	m, err := q.codecs(media.H264, nil)
+	m, err := q.codecs(nil)
 	if err != nil {
 		return Session{}, err
 	}
@@ -80,6 +80,7 @@ func (s *session) answerWall(ctx context.Context, t *transport, q request, offer
 		return Session{}, err
 	}
 	s.watch(t)
+	s.prefer = []media.Codec{media.H264}
 	w := &wall{session: s, listen: -1}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	s.wall = w
