@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"skein/edge/media"
 	"skein/edge/status"
@@ -113,12 +114,20 @@ func parseCommand(data []byte, slots int) (command, error) {
 	if len(data) > maxCommand {
 		return c, fmt.Errorf("%w: longer than %d bytes", errCommand, maxCommand)
 	}
+	wire := struct {
+		*command
+		Slot *int `json:"slot"` // nil: not said, which must not mean the first
+	}{command: &c}
 	d := json.NewDecoder(bytes.NewReader(data))
-	if err := d.Decode(&c); err != nil {
-		return c, fmt.Errorf("%w: %w", errCommand, err)
+	if err := d.Decode(&wire); err != nil {
+		return c, fmt.Errorf("%w: %w", errCommand, jsonError(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return c, fmt.Errorf("%w: more than one object", errCommand)
+	}
+	c.Slot = -1
+	if wire.Slot != nil {
+		c.Slot = *wire.Slot
 	}
 	low := 0
 	var err error
@@ -133,21 +142,55 @@ func parseCommand(data []byte, slots int) (command, error) {
 			err = fmt.Errorf("back_s is %d to %d", minBack, maxBack)
 		}
 	case "stats":
+		low = -1
 		if len(c.Slots) > maxSlots+1 {
 			err = errors.New("too many slots")
 		}
 	case "listen":
 		low = -1
 	default:
-		err = errors.New("unknown type")
+		err = fmt.Errorf("type %.32q: want show, hide, listen, tour, tour_pause, tour_next, replay, live or stats", c.Type)
+	}
+	switch {
+	case err != nil:
+	case wire.Slot == nil && c.Type != "stats":
+		err = fmt.Errorf("slot is missing: this wall has 0 to %d", slots-1)
+	case c.Slot < low || c.Slot >= slots:
+		err = fmt.Errorf("slot %d: this wall has 0 to %d", c.Slot, slots-1)
 	}
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", errCommand, err)
 	}
-	if c.Slot < low || c.Slot >= slots {
-		return c, fmt.Errorf("%w: slot %d of %d", errCommand, c.Slot, slots)
-	}
 	return c, nil
+}
+
+// jsonError says in the words of the protocol what is wrong with a message's JSON.
+func jsonError(err error) error {
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &kind) && kind.Field == "":
+		return fmt.Errorf("want one JSON object, not a %s", kind.Value)
+	case errors.As(err, &kind):
+		return fmt.Errorf("%s cannot be a %s: want %s", kind.Field, kind.Value, jsonKind(kind.Type.Kind()))
+	}
+	return fmt.Errorf("no JSON: %w", err)
+}
+
+func jsonKind(k reflect.Kind) string {
+	switch k {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Float64:
+		return "a number"
+	default:
+		return "a whole number"
+	}
 }
 
 func checkCamera(id string) error {

@@ -31,7 +31,6 @@ const (
 	CodeInternal        Code = "internal"
 	CodeBFrames         Code = "b-frames"         // state only: sent, but browsers may stutter
 	CodeBadMessage      Code = "bad-message"      // data channel: not understood
-	CodeUnknownSlot     Code = "unknown-slot"     // data channel: no such slot
 	CodeWaiting         Code = "waiting-for-key"  // state only: no key frame yet
 	CodeLinkSlow        Code = "link-slow"        // state only: the way to the viewer does not bear more
 	CodeCameraSilent    Code = "camera-silent"    // state only: no unit lately

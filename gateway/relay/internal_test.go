@@ -384,6 +384,38 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
+func TestCommandErrorsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]string{
+		`{"type":"show","camera":"gate"}`:                         "slot is missing: this wall has 0 to 3",
+		`{"type":"hide"}`:                                         "slot is missing: this wall has 0 to 3",
+		`{"type":"hide","slot":null}`:                             "slot is missing: this wall has 0 to 3",
+		`{"type":"show","slot":4,"camera":"gate"}`:                "slot 4: this wall has 0 to 3",
+		`{"type":"show","slot":-1,"camera":"gate"}`:               "slot -1: this wall has 0 to 3",
+		`{"type":"show","slot":"0","camera":"gate"}`:              "slot cannot be a string: want a whole number",
+		`{"type":"show","slot":0,"camera":7}`:                     "camera cannot be a number: want a text",
+		`{"type":"show","slot":0,"camera":"gate","width":"wide"}`: "width cannot be a string: want a whole number",
+		`{"type":"tour","slot":0,"cameras":"gate"}`:               "cameras cannot be a string: want a list",
+		`{"type":"dance","slot":0}`:                               `type "dance": want show, hide,`,
+		`{"slot":0,"camera":"gate"}`:                              `type "": want show, hide,`,
+		`42`:                                                      "want one JSON object, not a number",
+		`{"type":`:                                                "no JSON: unexpected EOF",
+		`{"type":"hide","slot":0} {}`:                             "more than one object",
+	} {
+		_, err := parseCommand([]byte(message), 4)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", message, err, want)
+		}
+	}
+	for _, message := range []string{
+		`{"type":"listen","slot":-1}`, `{"type":"stats","slots":[]}`, `{"type":"show","slot":3,"camera":"gate"}`,
+	} {
+		if _, err := parseCommand([]byte(message), 4); err != nil {
+			t.Errorf("%s: %v", message, err)
+		}
+	}
+}
+
 func FuzzCommand(f *testing.F) {
 	f.Add([]byte(`{"type":"show","slot":0,"camera":"gate-3","profile":"auto","width":640,"height":360}`))
 	f.Add([]byte(`{"type":"hide","slot":3}`))
@@ -398,7 +430,8 @@ func FuzzCommand(f *testing.F) {
 }
 
 func FuzzOffer(f *testing.F) {
-	f.Add("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=recvonly\r\na=mid:0\r\n" +
+	f.Add("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdef0123456789\r\n" +
+		"a=fingerprint:sha-256 00\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=recvonly\r\na=mid:0\r\n" +
 		"a=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1;profile-level-id=42e01f\r\na=rtcp-fb:102 nack pli\r\n")
 	f.Add("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 X 0 8\r\na=extmap:3 urn:x\r\na=rtpmap:300 \r\n")
 	f.Fuzz(func(t *testing.T, text string) {
@@ -409,6 +442,9 @@ func FuzzOffer(f *testing.F) {
 		for _, s := range append(q.video, q.audio...) {
 			s.pick(media.H264, []byte{0x67, 0x42})
 			s.names()
+		}
+		if bundled, alone := bundleAlone(text); alone && len(bundled) <= len(text) {
+			t.Error("no bundle was added")
 		}
 		_ = rewriteICE(text, Fragment{Ufrag: "a", Pwd: "b"})
 	})
