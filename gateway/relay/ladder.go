@@ -70,7 +70,7 @@ func (t *tile) climb(
 		if lacksCodec(e) {
 			lacking = append(lacking, p)
 		}
-		if err == nil {
+		if err == nil || codeOf(err) == CodeUnknownCamera { // what ails the profile that it has tells more
 			err = e
 		}
 		var coded *Error

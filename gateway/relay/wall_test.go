@@ -255,7 +255,7 @@ func TestWallTellsWhatItCannotShow(t *testing.T) {
 	small := sizedCamera(500)
 	silent := &camera{stream: stream.New(stream.Options{})}
 	r, _ := start(t, relay.Config{StartTimeout: 200 * time.Millisecond}, map[string]*camera{
-		"new/main": hevc, "new/sub": small, "mute/sub": silent, "only/main": hevc,
+		"new/main": hevc, "new/sub": small, "mute/sub": silent, "only/main": hevc, "dead/main": silent,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -277,6 +277,10 @@ func TestWallTellsWhatItCannotShow(t *testing.T) {
 	w.tell(`{"type":"show","slot":0,"camera":"mute","profile":"sub"}`)
 	if s := w.state(is(0, "mute", "no_signal")); s.Reason != "no-signal" {
 		t.Errorf("reason %q", s.Reason)
+	}
+	w.tell(`{"type":"show","slot":0,"camera":"dead","profile":"auto","width":320,"height":180}`)
+	if s := w.state(is(0, "dead", "no_signal")); s.Reason != "no-signal" {
+		t.Errorf("a dead camera without a sub stream: reason %q", s.Reason)
 	}
 	w.tell(`{"type":"show","slot":0,"camera":"only","profile":"main"}`)
 	if s := w.state(is(0, "only", "offline")); s.Reason != "codec-not-offered" {
