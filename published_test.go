@@ -133,9 +133,12 @@ func (s *phones) seenAndRecorded(t *testing.T, p *phone) {
 		g.watched(t, id)
 	}
 	g.snapshot(t, "phone")
-	out := probe(t, "-rtsp_transport", "tcp", "-read_intervals", "%+2", "rtsp://bench:"+testToken+"@"+g.rtsp+"/phone/main")
-	if !strings.Contains(out.codecs(), "h264") {
-		t.Errorf("RTSP out: %s", out.codecs())
+	for _, transport := range []string{"tcp", "udp"} {
+		out := probe(t, "-rtsp_transport", transport, "-read_intervals", "%+2",
+			"rtsp://bench:"+testToken+"@"+g.rtsp+"/phone/main")
+		if !strings.Contains(out.codecs(), "h264") {
+			t.Errorf("RTSP out over %s: %s", transport, out.codecs())
+		}
 	}
 	p.turn("phone")
 	viewers[0].await(t, 175, 30*time.Second)

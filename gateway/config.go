@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"skein/gateway/access"
@@ -71,7 +72,9 @@ func (c WebRTC) Validate() error { return c.relay().Validate() }
 type RTSP struct {
 	// Listen is the TCP address; "off" disables it. Default 127.0.0.1:8554.
 	Listen string `yaml:"listen,omitempty"`
-	// UDP is the address of RTP over UDP for players that want it; empty: TCP only.
+	// UDP is the address of RTP over UDP for clients that want it: an even port (RTCP goes to the next one) or 0 for any;
+	// "off": TCP only. Unset, players may use UDP on any port of Listen's host, and who publishes uses TCP, which loses
+	// nothing that is to be recorded.
 	UDP string `yaml:"udp,omitempty"`
 }
 
@@ -91,5 +94,24 @@ func (c RTSP) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("rtsp.listen: %q: want host:port or off", c.Listen)
 	}
+	if c.UDP == "" || c.UDP == "off" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(c.UDP)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n%2 != 0 {
+		return fmt.Errorf("rtsp.udp: %q: want host:port with an even port or 0, or off", c.UDP)
+	}
 	return nil
+}
+
+// udp returns the address of RTP over UDP, empty for none, and whether it is for players only.
+func (c RTSP) udp() (address string, players bool) {
+	switch c.UDP {
+	case "off":
+		return "", false
+	case "":
+		host, _, _ := net.SplitHostPort(c.Listen) // Validate has looked
+		return net.JoinHostPort(host, "0"), true
+	}
+	return c.UDP, false
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,31 @@ func TestOnlyClipsThatEndAboutNowAreHurried(t *testing.T) {
 		camera, until, ok := youngClip(httptest.NewRequest("GET", c.url, nil), now)
 		if ok != c.ok || !until.Equal(c.until) || (ok && camera != "cam0") {
 			t.Errorf("%s: %q %v %v", c.url, camera, until, ok)
+		}
+	}
+}
+
+func TestPlayersMayUseUDPUnlessItIsOff(t *testing.T) {
+	t.Parallel()
+	type want struct {
+		address string
+		players bool
+	}
+	for in, w := range map[RTSP]want{
+		{}:                            {"127.0.0.1:0", true},
+		{Listen: "0.0.0.0:8554"}:      {"0.0.0.0:0", true},
+		{UDP: "127.0.0.1:8556"}:       {"127.0.0.1:8556", false},
+		{Listen: ":8554", UDP: "off"}: {"", false},
+	} {
+		c := in.WithDefaults()
+		address, players := c.udp()
+		if err := c.Validate(); err != nil || (want{address, players}) != w {
+			t.Errorf("%+v: %q, %v, %v; want %+v", in, address, players, err, w)
+		}
+	}
+	for _, udp := range []string{"8556", "127.0.0.1:8557", "127.0.0.1:x"} {
+		if err := (RTSP{UDP: udp}).WithDefaults().Validate(); err == nil || !strings.Contains(err.Error(), "rtsp.udp") {
+			t.Errorf("%s: %v", udp, err)
 		}
 	}
 }

@@ -17,8 +17,9 @@ import (
 // newRTSP builds the RTSP server: edges publish to /live/<camera>/<profile> with the one-time token of the link;
 // cameras that push, and players, use /<camera>/<profile> with a user's or a token's credentials.
 func (g *Gateway) newRTSP() (*rtsp.Server, error) {
+	udp, players := g.cfg.RTSP.udp()
 	return rtsp.NewServer(rtsp.ServerConfig{
-		Listen: g.cfg.RTSP.Listen, UDP: g.cfg.RTSP.UDP, Logger: g.log,
+		Listen: g.cfg.RTSP.Listen, UDP: udp, PublishTCP: players, Logger: g.log,
 		Auth: g.rtspAuth, OnPublish: g.rtspPublish, OnPlay: g.rtspPlay,
 	})
 }

@@ -164,11 +164,15 @@ func refuse(err error) (*base.Response, error) {
 	}{
 		{ErrForbidden, base.StatusForbidden}, {ErrNotFound, base.StatusNotFound},
 		{ErrBusy, base.StatusNotEnoughBandwidth}, {errUnsupported, base.StatusUnsupportedMediaType},
+		{errNoPicture, base.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, c.err) {
 			res.StatusCode = c.code
 			break
 		}
+	}
+	if errors.Is(err, errNoPicture) {
+		res.StatusMessage = errNoPicture.Error()
 	}
 	var why *Refusal
 	if errors.As(err, &why) {

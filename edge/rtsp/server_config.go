@@ -65,6 +65,8 @@ type ServerConfig struct {
 	// UDP is the "host:port" of the RTP socket for clients that want UDP (the RTCP socket is the port above): an even
 	// port, or 0 for any. Empty offers TCP only.
 	UDP string
+	// PublishTCP refuses UDP (461) to who publishes; clients then go on with TCP.
+	PublishTCP bool
 	// TLS makes every connection RTSPS.
 	TLS *tls.Config
 

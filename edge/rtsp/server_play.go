@@ -40,6 +40,9 @@ func (h *handler) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Respons
 		if c := s.client(ctx.Conn); c == nil || !c.may(ActionPublish, p.request.Path) {
 			return respond(base.StatusForbidden), nil, nil
 		}
+		if s.cfg.PublishTCP && ctx.Transport.Protocol != gortsplib.ProtocolTCP {
+			return respond(base.StatusUnsupportedTransport), nil, nil
+		}
 		return respond(base.StatusOK), nil, nil
 	case *playing:
 		if c := s.client(ctx.Conn); c == nil || !c.may(ActionPlay, p.request.Path) {
@@ -163,7 +166,7 @@ func (s *Server) acquire(r Request) (*playing, error) {
 }
 
 var (
-	errNoPicture    = errors.New("the stream has no picture yet")
+	errNoPicture    = errors.New("the camera delivers no picture: see its state")
 	errClosedByPeer = &closedByPeer{}
 )
 

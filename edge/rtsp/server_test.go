@@ -11,6 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
+	"github.com/bluenviron/gortsplib/v5/pkg/description"
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
+
 	"skein/edge/media"
 	"skein/edge/rtsp"
 	"skein/edge/rtsp/rtsptest"
@@ -246,6 +252,34 @@ func TestServerRefusals(t *testing.T) {
 	err := rtsp.Publish(context.Background(), rtsp.PublishConfig{URL: h.url("two")}, first)
 	if rtsp.ReasonOf(err) != status.ReasonProtocol {
 		t.Errorf("a second session of one allowed: %v", err)
+	}
+}
+
+func TestReaderOfACameraWithoutPictureIsToldSo(t *testing.T) {
+	t.Parallel()
+	gone := stream.New(stream.Options{})
+	gone.Close(nil)
+	h := startHub(t, func(c *rtsp.ServerConfig) {
+		c.OnPlay = func(context.Context, rtsp.Request) (*stream.Stream, func(), error) { return gone, func() {}, nil }
+	})
+	err := rtsp.Pull(t.Context(), rtsp.PullConfig{URL: h.url("one"), Timeouts: quick}, collect(nil))
+	if err == nil || !strings.Contains(err.Error(), "503 (the camera delivers no picture: see its state)") {
+		t.Errorf("played: %v", err)
+	}
+}
+
+func TestPublishersMayBeHeldToTCP(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, func(c *rtsp.ServerConfig) { c.PublishTCP = true })
+	desc := &description.Session{Medias: []*description.Media{{
+		Type: description.MediaTypeAudio, Formats: []format.Format{&format.G711{PayloadTyp: 8, SampleRate: 8000, ChannelCount: 1}},
+	}}}
+	udp := gortsplib.ProtocolUDP
+	c := gortsplib.Client{Protocol: &udp}
+	var status liberrors.ErrClientBadStatusCode
+	if err := c.StartRecording("rtsp://u:p%40ss%2Fw0rd@"+h.Addr().String()+"/one", desc); !errors.As(err, &status) || status.Code != base.StatusUnsupportedTransport {
+		c.Close()
+		t.Errorf("published over UDP: %v", err)
 	}
 }
 
