@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 )
 
@@ -61,33 +62,38 @@ func (s *String) UnmarshalYAML(n ast.Node) error {
 	case *ast.MappingValueNode:
 		return s.from(n)
 	}
-	return fmt.Errorf("want a text in quotes, {env: NAME} or {file: PATH}")
+	return mistake(n, "want a text in quotes, {env: NAME} or {file: PATH}")
+}
+
+// mistake is an error at a node's line and column.
+func mistake(at ast.Node, format string, args ...any) error {
+	return &yaml.SyntaxError{Message: fmt.Sprintf(format, args...), Token: at.GetToken()}
 }
 
 func (s *String) from(n *ast.MappingValueNode) error {
 	key := n.Key.String()
 	val, ok := n.Value.(*ast.StringNode)
 	if !ok {
-		return fmt.Errorf("%s: want a text", key)
+		return mistake(n.Key, "%s: want a text", key)
 	}
 	switch key {
 	case "env":
 		v, ok := os.LookupEnv(val.Value)
 		if !ok || v == "" {
-			return fmt.Errorf("environment variable %s is not set", val.Value)
+			return mistake(val, "environment variable %s is not set: set it for this process, or use {file: PATH}", val.Value)
 		}
 		s.value = v
 	case "file":
 		b, err := os.ReadFile(val.Value)
 		if err != nil {
-			return fmt.Errorf("secret file: %w", err)
+			return mistake(val, "secret file: %v", err)
 		}
 		s.value = strings.TrimRight(string(b), "\r\n")
 		if s.value == "" {
-			return fmt.Errorf("secret file %s is empty", val.Value)
+			return mistake(val, "secret file %s is empty", val.Value)
 		}
 	default:
-		return fmt.Errorf("unknown key %q: want env or file", key)
+		return mistake(n.Key, "unknown key %q: want env or file", key)
 	}
 	return nil
 }
