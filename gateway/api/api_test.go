@@ -551,6 +551,7 @@ func TestOpenAPI(t *testing.T) {
 		"post /v1/login", "post /v1/logout", "get /v1/me", "get /v1/units", "get /v1/cameras", "post /v1/retrievals",
 		"post /v1/whep/{camera}", "get /v1/coverage", "get /v1/clips/{camera}.mp4", "get /v1/clips/{camera}.m3u8",
 		"get /v1/health/cameras", "get /healthz", "patch /v1/whep/{camera}/{session}", "delete /v1/walls/{session}",
+		"post /v1/whep/{camera}/{session}/stats",
 	} {
 		method, path, _ := strings.Cut(call, " ")
 		if doc.Paths[path][method] == nil {

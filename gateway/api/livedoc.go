@@ -44,7 +44,28 @@ func sessionDocs() []route {
 		rs = append(rs, route{method: http.MethodPatch, path: k.path, doc: change},
 			route{method: http.MethodDelete, path: k.path, doc: doc(k.name+"-end", "End the session")})
 	}
-	return rs
+	stats := doc("whep-stats", "Tell how the pictures fare at the viewer; figures are totals since the session began, "+
+		"but for jitter_ms and delay_ms")
+	stats.RequestBody = &huma.RequestBody{
+		Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: statsSchema()}},
+	}
+	return append(rs, route{method: http.MethodPost, path: "/v1/whep/{camera}/{session}/stats", doc: stats})
+}
+
+// statsSchema describes relay.SlotReport; slot 0 is the picture of a WHEP session.
+func statsSchema() *huma.Schema {
+	least := 0.0
+	slot := &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{}}
+	for _, name := range []string{"slot", "decoded", "dropped", "frozen", "width", "height"} {
+		slot.Properties[name] = &huma.Schema{Type: "integer", Minimum: &least}
+	}
+	for _, name := range []string{"freeze_ms", "jitter_ms", "delay_ms"} {
+		slot.Properties[name] = &huma.Schema{Type: "number", Minimum: &least}
+	}
+	return &huma.Schema{
+		Type: "object", Required: []string{"slots"},
+		Properties: map[string]*huma.Schema{"slots": {Type: "array", Items: slot}},
+	}
 }
 
 func textBody(kind string) *huma.RequestBody {

@@ -22,6 +22,8 @@ func newHuma(mux *http.ServeMux, version string) huma.API {
 	c := huma.DefaultConfig("Skein", version)
 	c.Info.Description = "Video and sensor gateway. Times are RFC 3339, UTC. Errors are RFC 9457 problems. " +
 		"Scripts in pages of another origin may call with a bearer token if access.origins names the origin (CORS)."
+	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	c.Servers = []*huma.Server{{URL: "/"}}
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks = nil // no $schema links
 	format := huma.Format{Marshal: marshal, Unmarshal: json.Unmarshal}
