@@ -47,7 +47,7 @@ type feed struct {
 	video *line
 	audio atomic.Pointer[line] // nil until a description with sound that can be sent
 	desc  atomic.Pointer[media.Description]
-	last  atomic.Int64 // arrival of the newest video unit, nanoseconds since the outlet began; 0: none yet
+	last  atomic.Int64 // arrival of the newest video unit, nanoseconds since the outlet began, never 0; 0: none yet
 	taken atomic.Int64 // its capture time, Unix nanoseconds
 
 	err error // why it ended; valid after opened or ended is closed
@@ -274,7 +274,7 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 		return
 	}
 	if l.video {
-		f.last.Store(max(1, int64(u.Arrival.Sub(f.relay.outlet.began)))) // whatever is done to the wall clock
+		f.arrived(u.Arrival)
 		f.taken.Store(u.Wall.UnixNano())
 	}
 	unit := l.append(pkts, u.Key, moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival})
@@ -285,9 +285,18 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 	b.flush()
 }
 
+// arrived notes the arrival of a picture, whatever is done to the wall clock. It may be before the outlet began.
+func (f *feed) arrived(at time.Time) {
+	since := at.Sub(f.relay.outlet.began)
+	if since == 0 {
+		since = 1
+	}
+	f.last.Store(int64(since))
+}
+
 // age returns how long ago the newest picture arrived.
 func (f *feed) age(now time.Time) time.Duration {
-	if last := f.last.Load(); last > 0 {
+	if last := f.last.Load(); last != 0 {
 		return now.Sub(f.relay.outlet.began) - time.Duration(last)
 	}
 	return math.MaxInt64 / 2

@@ -42,11 +42,17 @@ type line struct {
 	keyTS    int64
 	previous uint64 // first packet of the key unit before
 	gopBytes int    // bytes since key
+	keyBytes int    // bytes of key
+	cost     cost
 	units    uint64 // units so far
 	gopUnits int    // units since key
 	newest   moment
 	interval int64 // ticks between the two newest units
 }
+
+// cost is what a viewer is sent of a line, in kbit/s: of all units, and of key units alone. It is that of the newest whole
+// group of pictures; zero before there is one.
+type cost struct{ all, keys float64 }
 
 // moment ties a line's clock to wall time and to the time of arrival.
 type moment struct {
@@ -97,6 +103,10 @@ func (l *line) append(pkts []packet, key bool, m moment) unit {
 		if l.hasKey {
 			l.previous = l.key
 		}
+		if took := m.ts - l.keyTS; l.hasKey && took > 0 {
+			perSecond := 8 * float64(l.rate) / float64(took) / 1000
+			l.cost = cost{all: perSecond * float64(l.gopBytes), keys: perSecond * float64(l.keyBytes)}
+		}
 		l.key, l.hasKey, l.keyTS, l.gopBytes, l.gopUnits = u.first, true, m.ts, 0, 0
 	}
 	l.gopUnits++
@@ -113,11 +123,21 @@ func (l *line) append(pkts []packet, key bool, m moment) unit {
 		u.bytes += p.size()
 	}
 	l.gopBytes += u.bytes
+	if l.gopUnits == 1 {
+		l.keyBytes = u.bytes
+	}
 	if l.hasKey && l.tail > l.key {
 		l.hasKey = false // the group of pictures is larger than the history
 	}
 	l.forget(mask)
 	return u
+}
+
+// costs returns what the line costs a viewer.
+func (l *line) costs() cost {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.cost
 }
 
 // grow doubles the ring while the current group of pictures would not fit beside n more packets.

@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// thinSaves is the part of a stream that is left out with all but its key frames, about.
-const thinSaves = 0.75
-
 // thin makes tiles show key frames only, the smallest first and of equal ones the last of the wall, until what is sent
 // fits what arrives: where no main stream is left to turn down, some tiles are slide shows so that the others move. The
 // largest is never thinned. It returns how many were.
@@ -16,12 +13,20 @@ func (w *wall) thin(r reading) int {
 	sent := 0.0
 	var can []*tile
 	area := map[*tile]int{}
+	saves := map[*tile]float64{}
 	for _, t := range w.tiles {
 		t.mu.Lock()
-		sent += float64(t.told.Kbps)
-		if t.active && t.feed != nil && t.feed.key.variant != theReplay {
-			can = append(can, t)
-			area[t] = t.want.Width * t.want.Height
+		switch {
+		case !t.active || t.feed == nil:
+		case t.thin:
+			sent += t.feed.video.costs().keys
+		default:
+			c := t.feed.video.costs()
+			sent += c.all
+			if t.feed.key.variant != theReplay {
+				can = append(can, t)
+				area[t], saves[t] = t.want.Width*t.want.Height, c.all-c.keys
+			}
 		}
 		t.mu.Unlock()
 	}
@@ -33,8 +38,8 @@ func (w *wall) thin(r reading) int {
 		if thinned > 0 && sent <= fill*float64(r.kbps) {
 			break
 		}
-		if kbps, ok := t.setThin(true); ok {
-			sent -= thinSaves * float64(kbps)
+		if t.setThin(true) {
+			sent -= saves[t]
 			thinned++
 		}
 	}
@@ -65,17 +70,16 @@ func (w *wall) fatten() bool {
 	return len(thin) > 0
 }
 
-// setThin makes the tile show key frames only, or all. It returns what the tile got so far; ok is false if that is
-// nothing new to it.
-func (t *tile) setThin(thin bool) (kbps int, ok bool) {
+// setThin makes the tile show key frames only, or all. It reports whether that is new to it.
+func (t *tile) setThin(thin bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.thin == thin || thin && !t.active {
-		return 0, false
+		return false
 	}
 	t.thin = thin
 	t.slot.setThin(thin)
-	return t.told.Kbps, true
+	return true
 }
 
 func (s *slot) setThin(thin bool) {

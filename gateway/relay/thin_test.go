@@ -16,10 +16,11 @@ func wallOf(t *testing.T, tiles int) *wall {
 	w := &wall{session: s}
 	s.wall = w
 	f := &feed{key: feedKey{camera: "cam", profile: media.Sub}, relay: r, video: l}
+	l.cost = cost{all: 400, keys: 100}
 	for i, sl := range *l.viewers.Load() {
 		sl.session, sl.index, sl.phase = s, i, phaseLive
 		s.slots = append(s.slots, sl)
-		tl := &tile{wall: w, slot: sl, feed: f, told: stateMessage{Kbps: 400}}
+		tl := &tile{wall: w, slot: sl, feed: f}
 		tl.wish(command{Type: "show", Profile: media.Sub, Width: 300 + i, Height: 300})
 		w.tiles = append(w.tiles, tl)
 	}
