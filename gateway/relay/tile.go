@@ -110,9 +110,13 @@ func (c *command) worthMain() bool {
 const (
 	retryFirst = 500 * time.Millisecond
 	retryMost  = 5 * time.Second
+	// The same for the profile that was silent when the other one was shown instead.
+	improveFirst = 3 * time.Second
+	improveMost  = time.Minute
 )
 
-// bring tries first, then second, then less, until something is shown or ctx ends.
+// bring tries first, then second, then less, until something is shown or ctx ends. Where first was silent it goes on trying
+// that behind what is shown.
 func (t *tile) bring(ctx context.Context, camera string, first, second media.Profile) {
 	asked := time.Now()
 	t.lacks(ctx, "")
@@ -120,7 +124,7 @@ func (t *tile) bring(ctx context.Context, camera string, first, second media.Pro
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
 		err := t.try(ctx, camera, first, second, asked)
 		if err == nil {
-			return
+			break
 		}
 		if ctx.Err() != nil {
 			return
@@ -134,6 +138,21 @@ func (t *tile) bring(ctx context.Context, camera string, first, second media.Pro
 			return
 		}
 	}
+	for wait := improveFirst; t.mayImprove(ctx); wait = min(2*wait, improveMost) {
+		select {
+		case <-time.After(wait):
+			_ = t.try(ctx, camera, first, second, time.Now()) // what is shown stays
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// mayImprove tells whether the tile shows another profile than the one wanted because that was silent.
+func (t *tile) mayImprove(ctx context.Context) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return ctx.Err() == nil && t.reason == CodeNoSignal
 }
 
 // lacks notes why the tile shows nothing, unless it shows something or the attempt is over.

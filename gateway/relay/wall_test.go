@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -161,6 +162,31 @@ func (w *wallClient) state(want func(wallState) bool) wallState {
 
 func is(slot int, camera, state string) func(wallState) bool {
 	return func(s wallState) bool { return s.Slot == slot && s.Camera == camera && s.State == state }
+}
+
+// A large automatic tile whose main stream is silent when it begins shows the sub stream, says why, and turns to the main
+// stream when that has pictures.
+func TestAutoTileTurnsToMainWhenThatComes(t *testing.T) {
+	t.Parallel()
+	cams := running(t, "late")
+	main := newCamera()
+	main.size = 3000
+	cams["late/main"] = main
+	r, cs := start(t, relay.Config{StartTimeout: 300 * time.Millisecond}, cams)
+	w := newWall(t, r, 1, everything("li"))
+	w.tell(`{"type":"show","slot":0,"camera":"late","profile":"auto","width":1920,"height":1080}`)
+	if s := w.state(is(0, "late", "live")); s.Profile != "sub" || s.Reason != "no-signal" {
+		t.Errorf("%+v, want sub because main is silent", s)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { main.run(ctx, 25) })
+	defer wg.Wait()
+	defer cancel()
+	if s := w.state(func(s wallState) bool { return s.Profile == "main" && s.State == "live" }); s.Reason != "" {
+		t.Errorf("%+v, want main for no reason", s)
+	}
+	within(t, "the sub stream is let go", func() bool { return cs.inUse.Load() == 1 })
 }
 
 // slotReader depacketises one slot and checks that sequence numbers have no hole and timestamps never go back.
