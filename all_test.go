@@ -26,7 +26,7 @@ func small(codec media.Codec) sim.Video {
 
 // TestAll runs all roles in one process over simulated cameras and proves what is recorded, frame by frame.
 func TestAll(t *testing.T) {
-	beside(t, 2, 80*time.Second)
+	beside(t, 6, 80*time.Second)
 	tool(t, "ffmpeg")
 	tool(t, "ffprobe")
 	larger := small(media.H264)
