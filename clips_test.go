@@ -94,7 +94,7 @@ func (n *node) sameByHLS(t *testing.T, id string, from, to time.Time, c recorded
 	file := filepath.Join(t.TempDir(), "hls")
 	_, errs, err := command(t, tool(t, "ffmpeg"), "-nostdin", "-v", "error", "-headers",
 		"Authorization: Bearer "+testToken+"\r\n", "-i", "http://"+n.http+"/v1/clips/"+id+".m3u8?"+rangeQuery(from, to),
-		"-map", "0:v:0", "-c", "copy", "-bsf:v", filter, "-f", "data", file)
+		"-map", "0:v:0", "-c", "copy", "-copytb", "1", "-bsf:v", filter, "-f", "data", file) // in ticks, not in frames
 	if err != nil || errs != "" {
 		t.Errorf("ffmpeg reads HLS: %v: %s", err, errs)
 		return
