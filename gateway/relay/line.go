@@ -50,8 +50,8 @@ type line struct {
 	interval int64 // ticks between the two newest units
 }
 
-// cost is what a viewer is sent of a line, in kbit/s: of all units, and of key units alone. It is that of the newest whole
-// group of pictures; zero before there is one.
+// cost is what a viewer is sent of a line, in kbit/s: of all units, and of key units alone. It is that of the newest
+// whole group of pictures; zero before there is one.
 type cost struct{ all, keys float64 }
 
 // moment ties a line's clock to wall time and to the time of arrival.

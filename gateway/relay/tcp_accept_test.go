@@ -93,7 +93,7 @@ func TestICETCPConnectionsAreBounded(t *testing.T) {
 		}
 	}
 	_ = l.Close()
-	for range accepted { //nolint:revive // until the listener has ended
+	for range accepted { // until the listener has ended
 	}
 	l.writers.Wait()
 }

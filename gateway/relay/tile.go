@@ -115,8 +115,8 @@ const (
 	improveMost  = time.Minute
 )
 
-// bring tries first, then second, then less, until something is shown or ctx ends. Where first was silent it goes on trying
-// that behind what is shown.
+// bring tries first, then second, then less, until something is shown or ctx ends. Where first was silent it goes on
+// trying that behind what is shown.
 func (t *tile) bring(ctx context.Context, camera string, first, second media.Profile) {
 	asked := time.Now()
 	t.lacks(ctx, "")
