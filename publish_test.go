@@ -106,12 +106,18 @@ func (n *node) publish(t testing.TB, camera string) *phone {
 	gathered := webrtc.GatheringCompletePromise(p.pc)
 	must(p.pc.SetLocalDescription(offer))
 	<-gathered
-	resp, answer, err := n.send(http.MethodPost, "/v1/whip/"+camera, "application/sdp", p.pc.LocalDescription().SDP)
-	must(err)
-	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("WHIP: %s: %s", resp.Status, answer)
-	}
-	p.location = resp.Header.Get("Location")
+	var answer string
+	poll(t, "WHIP", 5*time.Second, func() error { // a gateway that just began says 503 for some milliseconds
+		resp, body, err := n.send(http.MethodPost, "/v1/whip/"+camera, "application/sdp", p.pc.LocalDescription().SDP)
+		if err != nil || resp.StatusCode == http.StatusServiceUnavailable {
+			return fmt.Errorf("%v: %s", err, body)
+		}
+		if resp.StatusCode != http.StatusCreated {
+			t.Fatalf("WHIP: %s: %s", resp.Status, body)
+		}
+		answer, p.location = body, resp.Header.Get("Location")
+		return nil
+	})
 	must(p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
 	select {
 	case <-up:
