@@ -109,8 +109,11 @@ func (n *node) publish(t testing.TB, camera string) *phone {
 	var answer string
 	poll(t, "WHIP", 5*time.Second, func() error { // a gateway that just began says 503 for some milliseconds
 		resp, body, err := n.send(http.MethodPost, "/v1/whip/"+camera, "application/sdp", p.pc.LocalDescription().SDP)
-		if err != nil || resp.StatusCode == http.StatusServiceUnavailable {
-			return fmt.Errorf("%v: %s", err, body)
+		if err != nil {
+			return err
+		}
+		if resp.StatusCode == http.StatusServiceUnavailable {
+			return fmt.Errorf("%s: %s", resp.Status, body)
 		}
 		if resp.StatusCode != http.StatusCreated {
 			t.Fatalf("WHIP: %s: %s", resp.Status, body)
