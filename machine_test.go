@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// wholeMachine is what the tests that run at the same time may need together, in eighths of the machine.
-	wholeMachine = 8
+	// wholeMachine is what the tests that run at the same time may need together, in eighths of the machine: the other
+	// packages' tests, which run beside them, have the rest.
+	wholeMachine = 6
 	// many tests may wait for their share at the same time, unless -parallel says otherwise.
 	many = 64
 )
