@@ -79,6 +79,9 @@ const (
 	largeParts = 4
 )
 
+// haste is how fast a viewer is to get the unit where it is spread, in bytes per second.
+func (u *unit) haste() int { return u.bytes * largeParts }
+
 // large tells whether the unit is to be spread. One that the history does not hold cannot be.
 func (u *unit) large() bool { return u.bytes > largeUnit && len(u.pkts) < maxRing/2 }
 

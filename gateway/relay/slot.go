@@ -199,7 +199,7 @@ func (s *slot) deliver(b *batch, l *line, u *unit) {
 		return
 	case s.phase == phaseLive && s.next < u.first:
 		s.fetch()
-		s.haste = u.bytes * largeParts
+		s.haste = u.haste()
 		return
 	}
 	p := s.session.path.Load()
@@ -218,7 +218,7 @@ func (s *slot) deliver(b *batch, l *line, u *unit) {
 	}
 	if u.large() && p.lossy() {
 		s.fetch()
-		s.haste = u.bytes * largeParts
+		s.haste = u.haste()
 		return
 	}
 	for i := range u.pkts {
@@ -259,78 +259,6 @@ func (s *slot) admit(c media.Codec) bool {
 func (s *slot) skip(why dropReason) {
 	s.stats.drops[why]++
 	s.phase = phaseWait
-}
-
-// catchUp sends at most limit packets from the history. It returns the bytes sent and whether there is more to do.
-// scratch is space for packets.
-func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase != phaseCatchUp || s.line == nil {
-		return 0, false
-	}
-	p := s.session.path.Load()
-	if p == nil {
-		return 0, true
-	}
-	n, head, ok := s.line.read(scratch, s.next)
-	if !ok {
-		s.stats.drops[dropFellBehind]++
-		s.restart(s.line)
-		return 0, s.phase == phaseCatchUp
-	}
-	for i := range scratch[:n] {
-		if !s.admit(scratch[i].codec) {
-			return bytes, false
-		}
-		if scratch[i].unit != s.unit { // before a unit, never within
-			if !p.short() {
-				return bytes, s.mayWait()
-			}
-			if s.haste > 0 && s.behind(scratch[i].ts) {
-				return bytes, s.leap()
-			}
-		}
-		s.emit(b, p, &scratch[i], s.next)
-		s.next++
-		bytes += scratch[i].size()
-	}
-	if s.next == head {
-		s.phase = phaseLive
-	}
-	return bytes, s.phase == phaseCatchUp
-}
-
-// behind tells whether live pictures that are spread have got so late that the next key frame is worth more. The caller
-// holds s.mu.
-func (s *slot) behind(ts int64) bool {
-	if time.Since(s.fetching) < queueMost { // the source may have sent many at once
-		return false
-	}
-	m, ok := s.line.now()
-	return ok && m.ts-ts > s.line.rate*int64(queueMost/time.Millisecond)/1000
-}
-
-// leap goes on with the newest group of pictures if it has begun already, with the next one otherwise. It reports
-// whether there is something to send. The caller holds s.mu.
-func (s *slot) leap() bool {
-	haste := s.haste
-	s.giveUp()
-	if o, ok := s.line.opening(); ok && o.first > s.next {
-		s.restart(s.line)
-		s.haste = haste
-	}
-	return s.phase == phaseCatchUp
-}
-
-// mayWait tells whether catch-up that the viewer does not take fast enough may wait for it. What takes longer is no
-// longer worth it: the next key frame is. The caller holds s.mu.
-func (s *slot) mayWait() bool {
-	if time.Since(s.fetching) < tcpPatience {
-		return true
-	}
-	s.skip(dropOverflow)
-	return false
 }
 
 // emit writes one packet with its numbers in the current segment. The caller holds s.mu.
