@@ -11,7 +11,7 @@ import (
 	"time"
 
 	who "skein/gateway/access"
-	audited "skein/gateway/access/ledger"
+	audited "skein/internal/ledger"
 )
 
 // TestReloadIsARow proves that a changed inventory stands in the audit log: it decides what is recorded and seen.

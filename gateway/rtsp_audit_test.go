@@ -10,7 +10,7 @@ import (
 	"skein/config/secret"
 	"skein/edge/rtsp"
 	"skein/gateway/access"
-	"skein/gateway/access/ledger"
+	"skein/internal/ledger"
 )
 
 // Who watches or publishes by RTSP stands in the audit log as who does so in a browser.

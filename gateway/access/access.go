@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"skein/gateway/access/ledger"
+	"skein/internal/ledger"
 )
 
 // Options are what an Access needs besides its configuration.

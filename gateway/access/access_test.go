@@ -20,7 +20,7 @@ import (
 
 	"skein/config/secret"
 	"skein/gateway/access"
-	"skein/gateway/access/ledger"
+	"skein/internal/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"skein/gateway/access/ledger"
+	"skein/internal/ledger"
 )
 
 // Act is what an audit row is about.

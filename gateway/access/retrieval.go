@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"skein/gateway/access/ledger"
+	"skein/internal/ledger"
 )
 
 // Retrieval is one row of the register the law on public video asks for: who looked at which footage, and why.

@@ -23,8 +23,8 @@ import (
 	"skein/config/secret"
 	"skein/edge/status"
 	"skein/gateway/access"
-	"skein/gateway/access/ledger"
 	"skein/gateway/api"
+	"skein/internal/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"skein/gateway/access/ledger"
+	"skein/internal/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
