@@ -8,17 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"skein/config/district"
 	"skein/edge/media"
 	"skein/edge/rtsp"
 	"skein/edge/status"
 	"skein/edge/stream"
 )
-
-// healthy is how long a connection must deliver before the next failure starts the back-off anew.
-const healthy = 30 * time.Second
 
 // pullFunc is rtsp.Pull; tests script it.
 type pullFunc func(ctx context.Context, cfg rtsp.PullConfig, sink rtsp.Sink) error
@@ -42,6 +37,8 @@ type source struct {
 	wanted chan struct{} // capacity 1: the number of users changed
 	gone   chan struct{} // closed when the source ends
 
+	well bool // owned by run: the session that ended delivered for long enough to expect the camera back soon
+
 	mu     sync.Mutex // guards the fields below
 	users  int
 	last   attempt
@@ -56,6 +53,7 @@ type attempt struct {
 	at     time.Time
 	since  time.Time // from when on no attempt brought pictures, in the same state
 	next   time.Time // when the next attempt begins
+	well   time.Time // end of the newest session that was well; zero: there was none
 }
 
 // open counts a user; release uncounts it once.
@@ -87,26 +85,25 @@ func (s *source) run(ctx context.Context) {
 		s.awaitPush(ctx)
 		return
 	}
-	retry := backoff.NewExponentialBackOff()
-	retry.InitialInterval, retry.MaxInterval = s.cfg.RetryMin, s.cfg.RetryMax
-	retry.RandomizationFactor = 0.5
+	retry := newPace(s.cfg)
 	for ctx.Err() == nil {
 		if !s.awaitUse(ctx) {
 			return
 		}
-		began := time.Now()
-		err := s.playWhileUsed(ctx)
+		s.well = false
+		err := s.playWhileUsed(ctx, retry.hurried(time.Now()))
 		if ctx.Err() != nil {
 			return
 		}
 		if errors.Is(err, errUnused) {
-			retry.Reset()
+			retry.reset()
 			continue
 		}
-		if time.Since(began) > healthy {
-			retry.Reset()
+		now := time.Now()
+		if s.well {
+			retry.well(now)
 		}
-		pause := retry.NextBackOff()
+		pause := retry.pause(reasonOf(err), now)
 		s.ended(err, pause)
 		select {
 		case <-time.After(pause):
@@ -137,16 +134,16 @@ func (s *source) awaitUse(ctx context.Context) bool {
 var errUnused = errors.New("nobody looks")
 
 // playWhileUsed runs playOnce and ends it when the stream has been unused for the linger time.
-func (s *source) playWhileUsed(ctx context.Context) error {
+func (s *source) playWhileUsed(ctx context.Context, hurried bool) error {
 	if s.always {
-		return s.playOnce(ctx)
+		return s.playOnce(ctx, hurried)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { s.lingering(done, func() { cancel(errUnused) }) })
-	err := s.playOnce(ctx)
+	err := s.playOnce(ctx, hurried)
 	close(done)
 	wg.Wait()
 	if errors.Is(context.Cause(ctx), errUnused) {
@@ -178,8 +175,9 @@ func (s *source) lingering(done <-chan struct{}, stop func()) {
 	}
 }
 
-// playOnce connects and publishes into the stream until something fails. It knows nothing of retries.
-func (s *source) playOnce(ctx context.Context) error {
+// playOnce connects and publishes into the stream until something fails. It knows nothing of retries. hurried is for a
+// camera expected back at any moment: an attempt that its host does not answer is given up early.
+func (s *source) playOnce(ctx context.Context, hurried bool) error {
 	url := s.cam.URL(string(s.profile))
 	release, err := s.limit.acquire(ctx, url)
 	if err != nil {
@@ -189,15 +187,20 @@ func (s *source) playOnce(ctx context.Context) error {
 	defer release()
 	s.setActive(true)
 	defer s.setActive(false)
-	return s.pull(ctx, rtsp.PullConfig{
-		Camera: s.cam.ID, URL: url, Transport: s.cam.Transport,
-		Timeouts: rtsp.Timeouts{
-			Connect: s.cfg.ConnectTimeout, Silent: s.cfg.BytesTimeout,
-			RTP: s.cfg.RTPTimeout, KeyFrame: s.cfg.KeyTimeout,
-		},
+	to := rtsp.Timeouts{
+		Connect: s.cfg.ConnectTimeout, Silent: s.cfg.BytesTimeout, RTP: s.cfg.RTPTimeout, KeyFrame: s.cfg.KeyTimeout,
+	}
+	if hurried {
+		to.Dial = min(promptDial, to.Connect)
+	}
+	sink := &firstUnit{sink: s.stream, then: release}
+	err = s.pull(ctx, rtsp.PullConfig{
+		Camera: s.cam.ID, URL: url, Transport: s.cam.Transport, Timeouts: to,
 		TLS:        rtsp.TLS{CAFile: s.cam.CAFile, Fingerprint: s.cam.Fingerprint},
 		IgnoreSSRC: s.cam.IgnoreSSRC, Epochs: s.epochs, Stats: s.stats, Logger: s.log,
-	}, &firstUnit{sink: s.stream, then: release})
+	}, sink)
+	s.well = sink.seen.Load() && s.stream.Last().Arrival.Sub(sink.at) >= wellAfter
+	return err
 }
 
 // firstUnit gives the place in the dial limit back as soon as media flows.
@@ -205,10 +208,12 @@ type firstUnit struct {
 	sink rtsp.Sink
 	then func()
 	seen atomic.Bool
+	at   time.Time // when the first unit arrived
 }
 
 func (f *firstUnit) Publish(u *media.AccessUnit) {
 	if !f.seen.Load() {
+		f.at = u.Arrival
 		f.seen.Store(true)
 		f.then()
 	}
@@ -221,14 +226,19 @@ func (s *source) setActive(v bool) {
 	s.mu.Unlock()
 }
 
+func reasonOf(err error) status.Reason {
+	if err == nil {
+		return status.ReasonClosed
+	}
+	return rtsp.ReasonOf(err)
+}
+
 // ended notes how a connection ended and logs it: each new reason once, repeats rarely.
 func (s *source) ended(err error, pause time.Duration) {
-	reason := rtsp.ReasonOf(err)
+	reason := reasonOf(err)
 	detail := "the camera ended the session"
 	if err != nil {
 		detail = err.Error()
-	} else {
-		reason = status.ReasonClosed
 	}
 	now := time.Now().UTC()
 	s.mu.Lock()
@@ -237,7 +247,13 @@ func (s *source) ended(err error, pause time.Duration) {
 	if s.last.n > 0 && down(s.last.reason) == down(reason) && !s.stats.Snapshot().LastKey.After(s.last.at) {
 		since = s.last.since
 	}
-	s.last = attempt{n: s.last.n + 1, reason: reason, detail: detail, at: now, since: since, next: now.Add(pause)}
+	well := s.last.well
+	if s.well {
+		well = now
+	}
+	s.last = attempt{
+		n: s.last.n + 1, reason: reason, detail: detail, at: now, since: since, next: now.Add(pause), well: well,
+	}
 	n := s.last.n
 	s.mu.Unlock()
 	s.metrics.failures.WithLabelValues(string(reason)).Inc()

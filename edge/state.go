@@ -32,14 +32,12 @@ func (s *source) profileStatus(now time.Time) status.Profile {
 	p.State, p.Reason, p.Since = judge(st, last, active, wanted, now)
 	// Moments kept on the monotonic clock look a little different in wall time whenever they are read.
 	p.Since = p.Since.Truncate(time.Second)
-	switch p.State {
-	case status.Live, status.Delayed, status.Frozen:
+	switch {
+	case connected(st, last, active) && (p.State == status.Live || p.State == status.Frozen):
 		p.FPS, p.Kbps = st.FPS, st.Kbps
 		p.DelayMS = s.delay().Milliseconds()
-	default:
-		if last.n > 0 {
-			p.Detail, p.Retry = last.detail, last.next
-		}
+	case last.n > 0:
+		p.Detail, p.Retry = last.detail, last.next
 	}
 	if p.State == status.Live && s.delay() > delayedAfter {
 		p.State = status.Delayed
@@ -60,7 +58,7 @@ func (s *source) delay() time.Duration {
 func judge(
 	st rtsp.Snapshot, last attempt, active, wanted bool, now time.Time,
 ) (status.State, status.Reason, time.Time) {
-	connected := active && !st.Connected.IsZero() && st.Connected.After(last.at)
+	connected := connected(st, last, active)
 	pictures := connected && st.LastKey.After(st.Connected)
 	switch {
 	case pictures && now.Sub(st.LastFrame) <= frozenAfter:
@@ -75,8 +73,15 @@ func judge(
 		return status.Connecting, status.ReasonNone, st.Connected
 	case last.n == 0:
 		return status.NoSignal, status.ReasonNoKeyFrame, st.Connected
+	case !last.well.IsZero() && !deliberate(last.reason) && now.Sub(st.LastFrame) <= absentFor:
+		return status.Frozen, last.reason, st.LastFrame // gone for a moment, and dialled again
 	}
 	return down(last.reason), last.reason, last.since
+}
+
+// connected reports whether the session at hand plays.
+func connected(st rtsp.Snapshot, last attempt, active bool) bool {
+	return active && !st.Connected.IsZero() && st.Connected.After(last.at)
 }
 
 // down is the state of a camera whose connection ended for the reason.

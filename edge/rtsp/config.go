@@ -37,6 +37,7 @@ const (
 // Timeouts of a pull; zero values take the defaults.
 type Timeouts struct {
 	Connect  time.Duration // from dialling to the answer to PLAY; default 10 s
+	Dial     time.Duration // the TCP connection alone; default Connect
 	UDP      time.Duration // first UDP packet, before falling back to TCP; default 3 s
 	Silent   time.Duration // first liveness clock: no bytes at all; default 8 s
 	RTP      time.Duration // second: no RTP of our session; default 10 s
@@ -54,6 +55,9 @@ func (t Timeouts) withDefaults() Timeouts {
 		if *d.v <= 0 {
 			*d.v = d.def
 		}
+	}
+	if t.Dial <= 0 {
+		t.Dial = t.Connect
 	}
 	return t
 }

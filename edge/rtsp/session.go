@@ -126,7 +126,7 @@ func (s *session) dialTLS(ctx context.Context, network, addr string) (net.Conn, 
 }
 
 func (s *session) dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.p.timeouts.Connect)
+	ctx, cancel := context.WithTimeout(ctx, s.p.timeouts.Dial)
 	defer cancel()
 	if s.p.cfg.Dial != nil {
 		return s.p.cfg.Dial(ctx, network, addr)
