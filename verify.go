@@ -80,11 +80,11 @@ func (c verifyCommand) archive(ctx context.Context) (*evidence.Broken, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Segments+r.Deleted == 0 && r.Broken == nil {
+	if r.Segments+r.Deleted+len(r.GivenUp) == 0 && r.Broken == nil {
 		return nil, fmt.Errorf("camera %s has no segment on %s: there is nothing to prove", c.Camera, c.Day)
 	}
-	return r.Broken, c.print(r, "camera %s, %s: %d segments, %d deleted by rule, %d bytes read, %s\n", c.Camera, c.Day,
-		r.Segments, r.Deleted, r.Bytes, named(trusted, r.Checkpoints))
+	return r.Broken, c.print(r, "camera %s, %s: %d segments, %d deleted by rule, %d bytes read, %s\n%s", c.Camera, c.Day,
+		r.Segments, r.Deleted, r.Bytes, named(trusted, r.Checkpoints), listed(r.GivenUp))
 }
 
 // files proves downloaded files.
@@ -97,8 +97,18 @@ func (c verifyCommand) files() (*evidence.Broken, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.Broken, c.print(r, "%s: %d segments, %d deleted by rule, %d bytes read, %d checkpoints read, %s\n",
-		strings.Join(r.Cameras, ", "), r.Segments, r.Deleted, r.Bytes, r.Checkpoints, named(trusted, r.Named))
+	return r.Broken, c.print(r, "%s: %d segments, %d deleted by rule, %d bytes read, %d checkpoints read, %s\n%s",
+		strings.Join(r.Cameras, ", "), r.Segments, r.Deleted, r.Bytes, r.Checkpoints, named(trusted, r.Named),
+		listed(r.GivenUp))
+}
+
+// listed names each run of segments that never came, one a line.
+func listed(list []evidence.GivenUp) string {
+	var b strings.Builder
+	for _, g := range list {
+		fmt.Fprintln(&b, g)
+	}
+	return b.String()
 }
 
 func named(trusted ed25519.PublicKey, n int) string {

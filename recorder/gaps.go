@@ -27,7 +27,6 @@ type Documents interface {
 }
 
 const (
-	maxGapDoc    = 4 << 10
 	gapLoaders   = 8
 	gapLookAgain = time.Minute          // other recorders of the archive may have taken documents
 	gapLookBack  = 48 * time.Hour       // whose documents are looked for again
@@ -51,8 +50,8 @@ func newGapBook(docs Documents) *gapBook {
 
 // put stores the document, then notes it.
 func (b *gapBook) put(ctx context.Context, d segment.GapDoc) error {
-	if have, ok := b.find(d.Camera, d.From); ok && have.Noted.After(d.Noted) {
-		return nil // an older version that comes late
+	if have, ok := b.find(d.Camera, d.From); ok && (have.Noted.After(d.Noted) || have.Lost != nil && d.Lost == nil) {
+		return nil // an older version that comes late; a link of the camera's chain stays in any case
 	}
 	data, err := json.Marshal(d)
 	if err != nil {
@@ -171,23 +170,29 @@ func (b *gapBook) fetch(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("read gap %s: %w", name, err)
 	}
-	if d, err := ParseGap(data); err == nil && d.Name() == name {
+	if d, err := segment.ParseGapDoc(data); err == nil && d.Name() == name {
 		b.note(d) // a damaged document says nothing; the manifests' causes remain
 	}
 	return nil
 }
 
-// ParseGap reads a gap document as it is sent and stored.
-func ParseGap(data []byte) (segment.GapDoc, error) {
-	var d segment.GapDoc
-	if len(data) > maxGapDoc {
-		return d, errors.New("gap document is too long")
+// forget removes an old document. Gap links stay, as tombstones do: footage under a lock, or taken away as evidence, is
+// proved over them.
+func (b *gapBook) forget(ctx context.Context, name string) error {
+	data, err := b.docs.GetBlob(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
 	}
-	if err := json.Unmarshal(data, &d); err != nil {
-		return d, fmt.Errorf("gap document: %w", err)
+	if err != nil {
+		return fmt.Errorf("read gap %s: %w", name, err)
 	}
-	d.From, d.To, d.Noted, d.Due = d.From.UTC(), d.To.UTC(), d.Noted.UTC(), d.Due.UTC()
-	return d, d.Validate()
+	if d, err := segment.ParseGapDoc(data); err == nil && d.Lost != nil {
+		return nil
+	}
+	if err := b.docs.DeleteBlob(ctx, name); err != nil {
+		return fmt.Errorf("remove an old gap: %w", err)
+	}
+	return nil
 }
 
 // load reads all documents, newest day first, and removes those older than any footage.
@@ -205,8 +210,8 @@ func (b *gapBook) load(ctx context.Context, now time.Time) error {
 		switch {
 		case err != nil:
 		case now.Sub(at) > gapKeep:
-			if err := b.docs.DeleteBlob(ctx, name); err != nil {
-				return fmt.Errorf("remove an old gap: %w", err)
+			if err := b.forget(ctx, name); err != nil {
+				return err
 			}
 		default:
 			days[day] = true
@@ -275,12 +280,12 @@ func (r *Recorder) ShipGap(ctx context.Context, d segment.GapDoc) error {
 
 // ingestGap receives one gap document: PUT /v1/ingest/gaps/{camera}/{from}.
 func (r *Recorder) ingestGap(w http.ResponseWriter, q *http.Request) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, q.Body, maxGapDoc))
+	data, err := io.ReadAll(http.MaxBytesReader(w, q.Body, segment.MaxGapDoc))
 	if err != nil {
 		problem(w, http.StatusBadRequest, "the body could not be read, or is too long")
 		return
 	}
-	d, err := ParseGap(data)
+	d, err := segment.ParseGapDoc(data)
 	if err == nil {
 		var at time.Time
 		if at, err = parseStart(q.PathValue("from")); err == nil &&

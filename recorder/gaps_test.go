@@ -156,7 +156,7 @@ func FuzzParseGap(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := recorder.ParseGap(data)
+		d, err := segment.ParseGapDoc(data)
 		if err != nil {
 			return
 		}
@@ -164,7 +164,7 @@ func FuzzParseGap(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%+v: %v", d, err)
 		}
-		if e, err := recorder.ParseGap(again); err != nil || !e.From.Equal(d.From) || !e.To.Equal(d.To) || e.Name() != d.Name() {
+		if e, err := segment.ParseGapDoc(again); err != nil || !e.From.Equal(d.From) || !e.To.Equal(d.To) || e.Name() != d.Name() {
 			t.Errorf("%+v becomes %+v, %v", d, e, err)
 		}
 	})

@@ -28,6 +28,7 @@ const (
 	gapSuffix    = ".gap"
 	lostSuffix   = ".lost"
 	gapsTogether = 64 // documents of one camera shipped in one go
+	day          = 24 * time.Hour
 )
 
 // lostSegment is a sealed segment that was given up. Its manifest stays as <seq>.<cause>.lost until the archive knows.
@@ -274,13 +275,16 @@ func (c *camera) gapsToTell() []segment.GapDoc {
 	return out[:min(len(out), gapsTogether)]
 }
 
-// appendLost adds a lost segment, to the last document if it continues that.
+// appendLost adds a lost segment, to the last document if it continues that. No run goes on beyond the day (UTC) of its
+// beginning: that day's documents tell of all that was lost on it.
 func appendLost(out []segment.GapDoc, l lostSegment) []segment.GapDoc {
 	m := l.m
 	if n := len(out); n > 0 {
 		d := &out[n-1]
-		if d.Lost != nil && d.Lost.Last+1 == m.Seq && d.Cause == l.cause && m.Start.Sub(d.To).Abs() <= segment.Join {
+		if d.Lost != nil && d.Lost.Last+1 == m.Seq && d.Cause == l.cause && m.Start.Sub(d.To).Abs() <= segment.Join &&
+			m.Start.UTC().Truncate(day).Equal(d.From.UTC().Truncate(day)) {
 			d.To = later(d.To, m.End())
+			d.Noted = later(d.Noted, m.End()) // a shorter run of the same beginning is the older word
 			d.Lost.Last, d.Lost.SHA256 = m.Seq, m.SHA256
 			d.Lost.Bytes += m.Bytes
 			d.Lost.Frames += m.Frames

@@ -65,18 +65,20 @@ func (g *gate) try(claim bool) (left time.Duration, changed <-chan struct{}) {
 	return 0, nil
 }
 
-// report tells the outcome of an attempt: down means that the archive took nothing.
-func (g *gate) report(down bool) {
+// report tells the outcome of an attempt: down means that the archive took nothing. back is true for the attempt that
+// finds it up again.
+func (g *gate) report(down bool) (back bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case !down:
 		if g.failing {
 			g.wait.Reset()
+			back = true
 		}
 		g.failing = false
 	case g.failing && !g.probing:
-		return // one of those that were under way when it went down
+		return false // one of those that were under way when it went down
 	default:
 		g.failing = true
 		g.until = time.Now().Add(g.wait.NextBackOff())
@@ -84,6 +86,7 @@ func (g *gate) report(down bool) {
 	g.probing = false
 	close(g.changed)
 	g.changed = make(chan struct{})
+	return back
 }
 
 // closed reports whether the archive is taken to be down.

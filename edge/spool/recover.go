@@ -61,6 +61,7 @@ type folder struct {
 	receipts  map[uint64]bool
 	lost      map[uint64]*lostSegment
 	parts     []part
+	spoiled   []segment.Manifest // of sealed segments whose media this disk has spoiled
 }
 
 func (s *Spool) recoverCamera(c *camera) error {
@@ -77,6 +78,9 @@ func (s *Spool) recoverCamera(c *camera) error {
 		return err
 	}
 	s.recoverHead(c, f)
+	for _, m := range f.spoiled {
+		s.typeGap(c, m, segment.CauseStoreRefused)
+	}
 	slices.SortFunc(f.parts, func(a, b part) int { return cmp.Compare(a.number, b.number) })
 	if f.parts, err = s.twice(c, f.parts); err != nil {
 		return err
@@ -272,6 +276,12 @@ func (s *Spool) pair(c *camera, f *folder) error {
 			if err := s.setAside(c, path, err); err != nil {
 				return err
 			}
+			l := lostSegment{m: m, cause: segment.CauseStoreRefused}
+			if err := s.fs.rename(c.path(seq, manifestSuffix), filepath.Join(c.dir, l.name())); err != nil {
+				return fmt.Errorf("note the loss of segment %d: %w", seq, err)
+			}
+			delete(f.manifests, seq)
+			f.lost[seq], f.spoiled = &l, append(f.spoiled, m)
 		default: // the manifest was lost or set aside: the media tells most of it
 			delete(f.media, seq)
 			p, err := partOf(path, seq)

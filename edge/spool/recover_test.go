@@ -146,6 +146,33 @@ func TestCorruptedFilesAreSetAsideNotDeleted(t *testing.T) {
 	}
 }
 
+// A sealed segment that the disk has cut short is set aside, and leaves its link in the chain.
+func TestSpoiledSegmentLeavesItsGapLink(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, l, cfg := newArchive(t), newLens(), testConfig(t)
+		a.fail = func(segment.Manifest, int) error { return errDown }
+		cfg.Segment = 4 * time.Second
+		run(t, cfg, Deps{Shipper: a}, quickFS(), l, func(*Spool) { l.shoot(400) })
+		a.fail = nil
+		if err := os.Truncate(filepath.Join(cfg.Dir, camerasDir, "cam", sealedName(2)+mediaSuffix), 100); err != nil {
+			t.Fatal(err)
+		}
+		run(t, cfg, Deps{Shipper: a}, quickFS(), nil, func(*Spool) { time.Sleep(time.Minute) })
+		list, told := a.segments("cam"), a.told()
+		if len(told) != 1 || told[0].Lost == nil || told[0].Lost.First != 2 || told[0].Lost.Last != 2 ||
+			told[0].Cause != segment.CauseStoreRefused {
+			t.Fatalf("told %+v", told)
+		}
+		if len(list) < 3 || list[1].Seq != 3 || list[1].Prev != told[0].Lost.SHA256 || told[0].Lost.Prev != list[0].SHA256 {
+			t.Fatalf("segments %+v, link %+v", list, told[0].Lost)
+		}
+		if g := list[1].Gap; g == nil || g.Cause != segment.CauseStoreRefused {
+			t.Errorf("gap before the next segment: %+v", g)
+		}
+	})
+}
+
 func TestMediaWithoutItsManifestIsSealedAgain(t *testing.T) {
 	t.Parallel()
 	_, data := torn(t)

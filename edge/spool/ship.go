@@ -148,7 +148,9 @@ func (l *lane) start(ctx context.Context, e entry, limiter *rate.Limiter) {
 		if ctx.Err() != nil && err != nil {
 			down = true
 		}
-		l.s.gate.report(down)
+		if l.s.gate.report(down) {
+			wake(l.s.gapsWake) // what was given up meanwhile is told at once: it is a part of the chain
+		}
 		if err != nil {
 			l.failed(ctx, e, m, err)
 			return

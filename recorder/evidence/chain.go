@@ -20,10 +20,12 @@ import (
 	"skein/recorder/segment"
 )
 
-// Link is one element of a camera's chain: a segment, or the tombstone of one.
+// Link is one element of a camera's chain: a segment, the tombstone of one, or the gap link of a run of segments that
+// were sealed and given up before the archive had them.
 type Link struct {
 	Camera  string
 	Seq     uint64
+	First   uint64 // of a gap link's run, which ends with Seq; 0: the link is of one segment
 	Start   time.Time
 	Key     string
 	SHA256  segment.Hash
@@ -32,6 +34,29 @@ type Link struct {
 	// Lost marks a tombstone whose manifest could not be read when it was written: only the first 48 bits of its hash
 	// are known, in SHA256, and Prev is not.
 	Lost bool
+	// Cause of a gap link: why the edge gave the run up. SHA256 is that of the run's last segment, Prev that of the
+	// segment before its first.
+	Cause segment.Cause
+	until time.Time // where the footage of a gap link's run ended
+}
+
+// low returns the sequence number with which the link begins.
+func (l Link) low() uint64 {
+	if l.First != 0 {
+		return l.First
+	}
+	return l.Seq
+}
+
+// rank orders links that begin at the same number: what is there, what was deleted, what never came.
+func (l Link) rank() int {
+	switch {
+	case l.Cause != "":
+		return 2
+	case l.Deleted:
+		return 1
+	}
+	return 0
 }
 
 // LinkOf returns the link of a segment that is there.
@@ -45,7 +70,7 @@ type Fault string
 // The faults.
 const (
 	FaultContent    Fault = "content"    // the bytes are not those that were sealed
-	FaultMissing    Fault = "missing"    // a segment is not there and no tombstone tells why
+	FaultMissing    Fault = "missing"    // a segment is not there and neither tombstone nor gap link tells why
 	FaultOrder      Fault = "order"      // the link does not follow its predecessor
 	FaultDouble     Fault = "double"     // two different segments have one sequence number
 	FaultManifest   Fault = "manifest"   // manifest and key or camera do not belong together
@@ -78,51 +103,49 @@ func (l Link) broken(f Fault, format string, args ...any) *Broken {
 	}
 }
 
-// VerifyChain checks that the links of one camera follow each other without a hole. They may come in any order;
-// they are
-// sorted in place by sequence. A segment beside its own tombstone (deletion was refused) counts as there. The chain may
-// begin anywhere: only a first link with sequence 1 must have no predecessor. nil means that it holds.
+// VerifyChain checks that the links of one camera follow each other without a hole. They may come in any order; they are
+// sorted in place by sequence. A segment beside its own tombstone (deletion was refused) or under a gap link (its receipt
+// never reached the edge) counts as there. The chain may begin anywhere: only a first link with sequence 1 must have no
+// predecessor. nil means that it holds.
 func VerifyChain(links []Link) *Broken {
 	slices.SortStableFunc(links, func(a, b Link) int {
-		if n := cmp.Compare(a.Seq, b.Seq); n != 0 || a.Deleted == b.Deleted {
-			return n
-		}
-		if b.Deleted {
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(a.low(), b.low()), cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Seq, b.Seq))
 	})
+	known := make(map[uint64]Link, len(links)) // by sequence number: whose hash is told
+	var reach Link                             // the one that leads furthest
 	for i, l := range links {
-		if l.Seq == 1 && !l.Lost && !l.Prev.IsZero() {
+		if l.low() == 1 && !l.Lost && !l.Prev.IsZero() {
 			return l.broken(FaultOrder, "it is the first of its chain but names a predecessor")
 		}
-		if i == 0 {
-			continue
+		if i > 0 {
+			if b := follows(reach, known, l); b != nil {
+				return b
+			}
 		}
-		if b := follows(links[i-1], l); b != nil {
-			return b
+		if _, ok := known[l.Seq]; !ok {
+			known[l.Seq] = l
+		}
+		if l.Seq > reach.Seq {
+			reach = l
 		}
 	}
 	return nil
 }
 
-// follows reports how l fails to follow before.
-func follows(before, l Link) *Broken {
-	if l.Camera != before.Camera {
-		return l.broken(FaultManifest, "it is among the segments of camera %s", before.Camera)
+// follows reports how l fails to follow the links before it, of which reach leads furthest.
+func follows(reach Link, known map[uint64]Link, l Link) *Broken {
+	if l.Camera != reach.Camera {
+		return l.broken(FaultManifest, "it is among the segments of camera %s", reach.Camera)
 	}
-	switch l.Seq {
-	case before.Seq:
-		if !sameHash(before, l) {
-			return l.broken(FaultDouble, "SHA-256 %s and %s have the same sequence", before.SHA256, l.SHA256)
-		}
-		return nil
-	case before.Seq + 1:
-	default:
-		missing := Link{Camera: l.Camera, Seq: before.Seq + 1, Start: before.Start}
-		return missing.broken(FaultMissing, "segments %d to %d are not there and have no tombstone", before.Seq+1, l.Seq-1)
+	if same, ok := known[l.Seq]; ok && !sameHash(same, l) {
+		return l.broken(FaultDouble, "SHA-256 %s and %s have the same sequence", same.SHA256, l.SHA256)
 	}
-	if !l.Lost && !hashIs(before, l.Prev) {
+	if l.low() > reach.Seq+1 {
+		missing := Link{Camera: l.Camera, Seq: reach.Seq + 1, Start: reach.Start}
+		return missing.broken(FaultMissing, "segments %d to %d are not there, and neither a tombstone nor a gap link tells why",
+			reach.Seq+1, l.low()-1)
+	}
+	if before, ok := known[l.low()-1]; ok && !l.Lost && !hashIs(before, l.Prev) {
 		return l.broken(FaultOrder, "it names %s before it, but segment %d is %s", l.Prev, before.Seq, before.SHA256)
 	}
 	return nil

@@ -16,8 +16,8 @@ import (
 	"skein/recorder/segment"
 )
 
-// Files are what an offline verification looks at: names of segments, of their manifests, of tombstone documents, or of
-// folders that hold some. A segment's manifest lies beside it under its name and ".json", as in a directory store.
+// Files are what an offline verification looks at: names of segments, of their manifests, of tombstone and gap documents,
+// or of folders that hold some. A segment's manifest lies beside it under its name and ".json", as in a directory store.
 type Files struct {
 	Footage     []string
 	Checkpoints []string          // files or folders
@@ -26,13 +26,14 @@ type Files struct {
 
 // FilesReport is what VerifyFiles found.
 type FilesReport struct {
-	Cameras     []string `json:"cameras"`
-	Segments    int      `json:"segments"`
-	Deleted     int      `json:"deleted"`
-	Bytes       int64    `json:"bytes_read"`
-	Checkpoints int      `json:"checkpoints"` // good ones, whether they name a segment or not
-	Named       int      `json:"named"`       // times that a checkpoint names one of the segments
-	Broken      *Broken  `json:"broken"`
+	Cameras     []string  `json:"cameras"`
+	Segments    int       `json:"segments"`
+	Deleted     int       `json:"deleted"`
+	Bytes       int64     `json:"bytes_read"`
+	Checkpoints int       `json:"checkpoints"` // good ones, whether they name a segment or not
+	Named       int       `json:"named"`       // times that a checkpoint names one of the segments
+	GivenUp     []GivenUp `json:"given_up"`    // what the edge sealed and the archive never got, by its gap links
+	Broken      *Broken   `json:"broken"`
 }
 
 // errNoManifest is a segment that nothing can be proved of.
@@ -41,7 +42,7 @@ var errNoManifest = errors.New("no manifest: want it beside the segment, under t
 // VerifyFiles proves downloaded footage without the archive: each segment's content, the chain through what is there,
 // and the checkpoints, which may be a part of the archive's. The error tells that something could not be read.
 func VerifyFiles(in Files) (FilesReport, error) {
-	r := FilesReport{Cameras: []string{}}
+	r := FilesReport{Cameras: []string{}, GivenUp: []GivenUp{}}
 	list, err := r.checkpoints(in)
 	if err != nil || r.Broken != nil {
 		return r, err
@@ -76,6 +77,7 @@ func VerifyFiles(in Files) (FilesReport, error) {
 			return r, nil
 		}
 		within := segment.Range{From: links[0].Start, To: links[len(links)-1].Start}
+		r.GivenUp = append(r.GivenUp, givenUp(links, segment.Range{From: within.From, To: within.To.Add(1)})...)
 		n, b := compareHeads(list, camera, links, within)
 		r.Named += n
 		if r.Broken = b; b != nil {
@@ -103,7 +105,7 @@ func expand(names []string) ([]string, error) {
 	return slices.Compact(out), nil
 }
 
-// file returns the links of one file: a segment's, or the tombstones of a document. named tells that it was asked for
+// file returns the links of one file: a segment's, or the tombstones or the gap link of a document. named tells that it was asked for
 // itself; in a folder, files of other kinds are passed over.
 func (r *FilesReport) file(name string, named bool) ([]Link, error) {
 	if strings.HasSuffix(name, ".mp4.json") {
@@ -116,7 +118,7 @@ func (r *FilesReport) file(name string, named bool) ([]Link, error) {
 	case ".mp4":
 		return r.segment(name)
 	case ".json":
-		return r.tombstones(name)
+		return r.document(name)
 	}
 	if named {
 		return nil, errors.New("want *.mp4, *.json or a folder")
@@ -167,10 +169,17 @@ func fits(name string, l Link) bool {
 	return base == filepath.Base(l.Key)
 }
 
-func (r *FilesReport) tombstones(name string) ([]Link, error) {
+// document returns the links of a tombstone or gap document.
+func (r *FilesReport) document(name string) ([]Link, error) {
 	doc, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
+	}
+	if d, err := segment.ParseGapDoc(doc); err == nil {
+		if l, ok := gapLinkOf(d); ok {
+			return []Link{l}, nil
+		}
+		return nil, nil
 	}
 	var stones []retain.Tombstone
 	if json.Unmarshal(doc, &stones) != nil {

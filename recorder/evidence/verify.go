@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -38,17 +39,17 @@ type Report struct {
 	Deleted     int           `json:"deleted"`
 	Bytes       int64         `json:"bytes_read"`
 	Checkpoints int           `json:"checkpoints"` // that name a segment of the range or beside it
+	GivenUp     []GivenUp     `json:"given_up"`    // what the edge sealed and the archive never got, by its gap links
 	Broken      *Broken       `json:"broken"`      // nil: everything holds
 }
 
-// VerifyCamera proves the camera's segments that start within the range: each one's content, the chain through segments
-// and tombstones, and every checkpoint that names one of them. It stops at the first broken link. Memory is one
-// link per
-// segment. The error tells that something could not be read.
+// VerifyCamera proves the camera's segments that start within the range: each one's content, the chain through segments,
+// tombstones and gap links, and every checkpoint that names one of them. It stops at the first broken link. Memory is one
+// link per segment. The error tells that something could not be read.
 func VerifyCamera(
 	ctx context.Context, a Archive, docs retain.Documents, camera string, within segment.Range, o Options,
 ) (Report, error) {
-	r := Report{Camera: camera, Range: within}
+	r := Report{Camera: camera, Range: within, GivenUp: []GivenUp{}}
 	var links []Link
 	var err error
 	if links, r.Broken, err = present(ctx, a, &r, o); err != nil || r.Broken != nil {
@@ -74,6 +75,12 @@ func VerifyCamera(
 		return r, err
 	}
 	links = append(links, beside...)
+	runs, err := gapLinks(ctx, docs, camera, within)
+	if err != nil {
+		return r, err
+	}
+	links = append(links, reaching(links, runs, within)...)
+	r.GivenUp = append(r.GivenUp, givenUp(links, within)...)
 	if r.Broken = VerifyChain(links); r.Broken != nil || o.Trusted == nil {
 		return r, nil
 	}
@@ -210,15 +217,20 @@ func compareHeads(list []Checkpoint, camera string, links []Link, within segment
 	if len(links) == 0 {
 		return 0, nil
 	}
-	last := links[len(links)-1]
+	last := slices.MaxFunc(links, func(a, b Link) int { return cmp.Compare(a.Seq, b.Seq) })
 	for i := range list {
 		c := &list[i]
 		head, ok := c.Head(camera)
 		if !ok {
 			continue
 		}
-		at := slices.IndexFunc(links, func(l Link) bool { return l.Seq == head.Seq })
+		at := slices.IndexFunc(links, func(l Link) bool { return l.Cause == "" && l.Seq == head.Seq })
+		run := slices.IndexFunc(links, func(l Link) bool { return l.low() <= head.Seq && head.Seq <= l.Seq })
 		switch {
+		case at < 0 && run >= 0:
+			return n, links[run].broken(FaultCheckpoint,
+				"a gap link tells that segments %d to %d never came, but checkpoint %d of %s names segment %d",
+				links[run].low(), links[run].Seq, c.Seq, c.At.Format(time.RFC3339), head.Seq)
 		case at >= 0:
 			n++
 			if !hashIs(links[at], head.SHA256) {

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -72,6 +73,22 @@ func (d GapDoc) Validate() error {
 		return errors.New("gap names lost segments that cannot be")
 	}
 	return nil
+}
+
+// MaxGapDoc bounds the size of a gap document in bytes.
+const MaxGapDoc = 4 << 10
+
+// ParseGapDoc reads a gap document as it is sent and stored.
+func ParseGapDoc(data []byte) (GapDoc, error) {
+	var d GapDoc
+	if len(data) > MaxGapDoc {
+		return d, errors.New("gap document is too long")
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return d, fmt.Errorf("gap document: %w", err)
+	}
+	d.From, d.To, d.Noted, d.Due = d.From.UTC(), d.To.UTC(), d.Noted.UTC(), d.Due.UTC()
+	return d, d.Validate()
 }
 
 // ValidCamera reports whether id can be a camera's: 1-64 of a-z, 0-9 and -.
