@@ -155,6 +155,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	run("access", g.access.Run)
 	run("links", g.hub.Run)
+	run("audit", g.api.Run)
 	run("relay", g.relay.Run)
 	if g.rtsp != nil {
 		run("rtsp", g.rtsp.Run)

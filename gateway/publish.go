@@ -18,10 +18,7 @@ func (g *Gateway) publisher(r *http.Request) relay.Viewer {
 	if !ok {
 		return relay.Viewer{}
 	}
-	return relay.Viewer{
-		Name: p.Name, Key: p.Key(),
-		Allow: func(camera string) bool { return g.api.Still(p, access.PushMedia, camera) },
-	}
+	return relay.Viewer{Name: p.Name, Key: p.Key(), Allow: g.api.Send(r)}
 }
 
 // accept begins the publication of a camera that the caller may publish. Every refusal says why.

@@ -61,10 +61,13 @@ func (g *Gateway) rtspAuth(ctx context.Context, r rtsp.Request) (still func() bo
 	if !g.api.May(p, act, camera) {
 		return nil, rtsp.ErrNotFound // as if it did not exist: out of scope and unknown must look alike
 	}
-	g.api.Opened(p, row, camera, string(profile), r.Remote.Addr().String(), "rtsp")
+	recorded, err := g.api.Opened(p, row, camera, string(profile), r.Remote.Addr().String(), "rtsp")
+	if err != nil {
+		return nil, &rtsp.Refusal{Err: rtsp.ErrUnavailable, Reason: "the audit log cannot be written"}
+	}
 	return func() bool {
 		now, ok := g.access.Account(p, since)
-		return ok && g.api.May(now, act, camera)
+		return ok && g.api.May(now, act, camera) && recorded()
 	}, nil
 }
 

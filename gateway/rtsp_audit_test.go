@@ -47,6 +47,11 @@ func TestRTSPIsARowOfTheAuditLog(t *testing.T) {
 	if err := ask(rtsp.ActionPlay, "other"); !errors.Is(err, rtsp.ErrNotFound) {
 		t.Fatalf("a camera that is not there: %v", err)
 	}
+	g.access.Audit().Close() // as when the disk is full
+	var why *rtsp.Refusal
+	if err := ask(rtsp.ActionPlay, "gate/main"); !errors.Is(err, rtsp.ErrUnavailable) || !errors.As(err, &why) {
+		t.Errorf("a stream nobody can write down: %v, want %v with its reason", err, rtsp.ErrUnavailable)
+	}
 	if err := errors.Join(g.Close(), g.relay.Close()); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,8 @@ var (
 	ErrForbidden = errors.New("rtsp: not permitted")
 	// ErrNotFound tells that there is no such stream: 404.
 	ErrNotFound = errors.New("rtsp: no such stream")
+	// ErrUnavailable tells that it cannot be done now, for a reason of our own: 503.
+	ErrUnavailable = errors.New("rtsp: not now")
 	// ErrBusy tells that a limit is reached or the path is being published already: 453.
 	ErrBusy = errors.New("rtsp: no capacity")
 )

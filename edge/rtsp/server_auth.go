@@ -164,7 +164,7 @@ func refuse(err error) (*base.Response, error) {
 	}{
 		{ErrForbidden, base.StatusForbidden}, {ErrNotFound, base.StatusNotFound},
 		{ErrBusy, base.StatusNotEnoughBandwidth}, {errUnsupported, base.StatusUnsupportedMediaType},
-		{errNoPicture, base.StatusServiceUnavailable},
+		{errNoPicture, base.StatusServiceUnavailable}, {ErrUnavailable, base.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, c.err) {
 			res.StatusCode = c.code

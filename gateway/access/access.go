@@ -113,14 +113,24 @@ func (a *Access) Retrievals() *Retrievals { return a.retrievals }
 // ReplayWindow returns how far back footage may be replayed without a registered retrieval.
 func (a *Access) ReplayWindow() time.Duration { return max(0, a.cfg.ReplayWindow) }
 
-// Run forgets expired sessions and writes the others' last use to disk, until ctx ends.
+// auditRetry is how often an audit log that could not be written is tried again.
+const auditRetry = 2 * time.Second
+
+// Run forgets expired sessions and writes the others' last use to disk, and tries an audit log that could not be written
+// again, until ctx ends.
 func (a *Access) Run(ctx context.Context) error {
 	t := time.NewTicker(time.Minute)
 	defer t.Stop()
+	retry := time.NewTicker(auditRetry)
+	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return a.sessions.save()
+		case <-retry.C:
+			if a.audit.retry(a.now()) {
+				a.log.Info("the audit log can be written again")
+			}
 		case <-t.C:
 			if err := a.sessions.save(); err != nil {
 				a.log.Warn("sessions not saved; they will not survive a restart", "err", err)

@@ -3,6 +3,7 @@ package access
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"skein/internal/ledger"
@@ -15,10 +16,11 @@ type Act string
 const (
 	ActLogin      Act = "login"
 	ActLogout     Act = "logout"
-	ActView       Act = "view"      // a live stream was opened
+	ActView       Act = "view"      // live pictures were watched
 	ActPublish    Act = "publish"   // a camera's pictures were sent to us
 	ActReplay     Act = "replay"    // footage inside the replay window was read
 	ActClip       Act = "clip"      // footage was read under a retrieval
+	ActDownload   Act = "download"  // footage was taken away as a file
 	ActRetrieval  Act = "retrieval" // a retrieval was registered
 	ActExport     Act = "export"
 	ActLock       Act = "lock"
@@ -27,13 +29,16 @@ const (
 	ActConfig     Act = "config" // configuration, users or inventory changed
 	ActNode       Act = "node"   // a node dialled up or was refused
 	ActDiagnostic Act = "diagnostic"
+	ActService    Act = "service" // the gateway began or ended: what it let begin ended with it
 )
 
 // Outcome is how the act ended.
 type Outcome string
 
-// The outcomes.
+// The outcomes. What lasts is two rows: begun, written before it is let happen, and done or failed with the number of
+// the first row in Ref.
 const (
+	Begun   Outcome = "begun"
 	Done    Outcome = "done"
 	Failed  Outcome = "failed"
 	Refused Outcome = "refused"
@@ -51,10 +56,13 @@ type Event struct {
 	Address   string    `json:"address,omitempty"` // the caller's IP address
 	Cameras   []string  `json:"cameras,omitempty"`
 	Profile   string    `json:"profile,omitempty"`
-	From      time.Time `json:"from,omitzero"`
+	From      time.Time `json:"from,omitzero"` // of the footage; of the end of a viewing, since when it was watched
 	To        time.Time `json:"to,omitzero"`
 	Retrieval string    `json:"retrieval,omitempty"`
 	Detail    string    `json:"detail,omitempty"`
+	Ref       uint64    `json:"ref,omitempty"`    // number of the row about the beginning of what ended
+	Bytes     int64     `json:"bytes,omitempty"`  // of footage that were sent
+	Status    int       `json:"status,omitempty"` // HTTP status of what failed
 }
 
 // By returns the event with its actor's fields set from p and addr.
@@ -67,6 +75,11 @@ func (e Event) By(p Principal, addr string) Event {
 type Audit struct {
 	log     *ledger.Ledger
 	metrics *metrics
+
+	mu     sync.Mutex // guards the fields below
+	err    error      // of the last row, nil if it was written
+	since  time.Time  // of the first row that was not
+	missed int        // rows that were not written since
 }
 
 func openAudit(dir string, o ledger.Options, m *metrics) (*Audit, error) {
@@ -77,14 +90,52 @@ func openAudit(dir string, o ledger.Options, m *metrics) (*Audit, error) {
 	return &Audit{log: l, metrics: m}, nil
 }
 
-// Append writes one row and returns when it is durable.
-func (a *Audit) Append(e Event) error {
-	if _, err := a.log.Append(e); err != nil {
+// Append writes one row and returns its number when it is durable. An error means that the row is not there: what it is
+// about must not happen.
+func (a *Audit) Append(e Event) (row uint64, err error) {
+	en, err := a.log.Append(e)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
 		a.metrics.auditFailures.Inc()
-		return fmt.Errorf("audit %s: %w", e.Action, err)
+		if a.err == nil {
+			a.since, a.missed = time.Now(), 0
+		}
+		a.err = err
+		a.missed++
+		return 0, fmt.Errorf("audit %s: %w", e.Action, err)
 	}
+	a.err = nil
 	a.metrics.auditRows.Inc()
-	return nil
+	return en.Seq, nil
+}
+
+// Err tells why the log cannot be written, as far as was tried last; nil if it can.
+func (a *Audit) Err() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
+}
+
+// retry tries whether a log that could not be written can be again, with a row that tells of it, and reports whether
+// that changed.
+func (a *Audit) retry(now time.Time) (again bool) {
+	a.mu.Lock()
+	err, since, missed := a.err, a.since, a.missed
+	a.mu.Unlock()
+	if err == nil {
+		return false
+	}
+	_, err = a.Append(Event{
+		Actor: "skein", Action: ActService, Outcome: Failed, From: since.UTC(), To: now.UTC(),
+		Detail: fmt.Sprintf("the log could not be written; rows refused: %d", missed),
+	})
+	if err != nil {
+		a.mu.Lock()
+		a.missed = missed // this one was only a try
+		a.mu.Unlock()
+	}
+	return err == nil
 }
 
 // Head returns number and hash of the newest row.

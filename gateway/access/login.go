@@ -66,7 +66,7 @@ func (a *Access) Logout(p Principal, addr string) error {
 
 // record writes an audit row where a failing disk must not keep people from their work: it is logged and counted.
 func (a *Access) record(e Event) {
-	if err := a.audit.Append(e); err != nil {
+	if _, err := a.audit.Append(e); err != nil {
 		a.log.Error("audit row lost", "action", e.Action, "actor", e.Actor, "err", err)
 	}
 }

@@ -30,6 +30,7 @@ const (
 	PushMedia    Action = "push"     // publish a camera's stream to us
 	Replay       Action = "replay"   // footage younger than the replay window
 	Retrieve     Action = "retrieve" // register a retrieval and see older footage
+	Download     Action = "download" // take footage away as a file, under a retrieval
 	ReadAudit    Action = "audit"
 	Debug        Action = "debug"   // pprof
 	Metrics      Action = "metrics" // Prometheus
@@ -54,11 +55,12 @@ func (r Role) May(a Action) bool {
 func actionsOf(r Role) []Action {
 	switch r {
 	case Admin:
-		return []Action{SeeInventory, SeeHealth, WatchLive, PushMedia, Replay, Retrieve, ReadAudit, Debug, Metrics}
+		return []Action{SeeInventory, SeeHealth, WatchLive, PushMedia, Replay, Retrieve, Download, ReadAudit,
+			Debug, Metrics}
 	case Officer:
 		return []Action{SeeInventory, SeeHealth, WatchLive, Replay}
 	case Investigator:
-		return []Action{SeeInventory, WatchLive, Replay, Retrieve}
+		return []Action{SeeInventory, WatchLive, Replay, Retrieve, Download}
 	case Operator:
 		return []Action{SeeInventory, SeeHealth, WatchLive, PushMedia, Replay, Metrics}
 	case Auditor:

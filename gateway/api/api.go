@@ -61,8 +61,9 @@ type Server struct {
 	huma    huma.API
 	spec    []byte
 	handler http.Handler
-	repeats *repeats
-	locks   lockBook // nil: no archive
+	acts    *acts     // what callers are doing just now
+	refused *refusals // what they tried in vain
+	locks   lockBook  // nil: no archive
 
 	mu    sync.Mutex // guards the field below
 	scope *scope     // of the inventory last seen
@@ -79,7 +80,8 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, log: o.Logger, now: o.Now, mux: http.NewServeMux(), repeats: newRepeats(o.Now)}
+	s := &Server{o: o, log: o.Logger, now: o.Now, mux: http.NewServeMux(), refused: newRefusals(o.Now)}
+	s.acts = newActs(o.Access.Audit().Append, o.Now, o.Logger)
 	s.huma = newHuma(s.mux, o.Version)
 	s.registerSession()
 	s.registerInventory()
@@ -93,6 +95,24 @@ func New(o Options) (*Server, error) {
 	}
 	s.handler = o.Access.Guard(s.public, s.caller(http.HandlerFunc(s.route)))
 	return s, nil
+}
+
+// Run ends the acts in the audit log as their time comes, until ctx ends; then it ends all of them. Without it an act
+// ends when another begins. The rows about its own beginning and end tell when the ends are that were never written.
+func (s *Server) Run(ctx context.Context) error {
+	service := access.Event{Actor: "skein", Action: access.ActService, Outcome: access.Begun, Detail: "gateway"}
+	row, err := s.o.Access.Audit().Append(service)
+	if err != nil {
+		s.log.Error("the audit log cannot be written: nothing is opened until it can be", "error", err)
+	}
+	if err := s.acts.Run(ctx); err != nil {
+		return err
+	}
+	service.Outcome, service.Ref = access.Done, row
+	if _, err := s.o.Access.Audit().Append(service); err != nil {
+		s.log.Error("audit row lost", "action", access.ActService, "error", err)
+	}
+	return nil
 }
 
 // Handler returns the whole surface, guarded.

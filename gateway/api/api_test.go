@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -245,6 +246,12 @@ func (g *gateway) audit(t *testing.T) []access.Event {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// begun returns the rows about what was let begin.
+func (g *gateway) begun(t *testing.T) []access.Event {
+	t.Helper()
+	return slices.DeleteFunc(g.audit(t), func(e access.Event) bool { return e.Outcome != access.Begun })
 }
 
 // Every route there is, and some there are not: none answers without a credential but those named here.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,9 +26,6 @@ const (
 	longestSegment = 65 * time.Second
 )
 
-// repeatAfter is how long reading the same clip again is the same act: players ask for one clip in many ranges.
-const repeatAfter = 10 * time.Minute
-
 // clipRequest is GET /v1/clips/{camera}.mp4, {camera}.m3u8, or a part of the latter, {camera}/hls/{segment}/{part},
 // where the segment's name begins with its start in milliseconds. Of a part, from and to both are that start.
 type clipRequest struct {
@@ -35,13 +33,14 @@ type clipRequest struct {
 	part      bool
 	from, to  time.Time
 	retrieval string
+	download  bool
 }
 
 var errClipPath = errors.New("want /v1/clips/{camera}.mp4 or /v1/clips/{camera}.m3u8")
 
 // parseClip reads the path after /v1/clips/ and the query.
 func parseClip(path string, q url.Values) (clipRequest, error) {
-	c := clipRequest{retrieval: q.Get("retrieval")}
+	c := clipRequest{retrieval: q.Get("retrieval"), download: q.Get("download") == "1"}
 	f := strings.Split(path, "/")
 	if len(f) == 4 && f[1] == "hls" {
 		ms, _, _ := strings.Cut(f[2], "-")
@@ -87,7 +86,7 @@ func parseRange(q url.Values) (from, to time.Time, err error) {
 }
 
 // clip opens recorded footage: young footage to all who may replay, older footage under a registered retrieval only.
-// The row of the audit log is written first: without it nothing is opened.
+// Taking it away as a file is an act of its own. The row of the audit log is written first: without it nothing is opened.
 func (s *Server) clip(w http.ResponseWriter, r *http.Request) {
 	if s.o.Archive == nil {
 		missing(w, r)
@@ -100,6 +99,7 @@ func (s *Server) clip(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, http.StatusNotFound, err.Error())
 		return
 	case !s.May(p, access.Replay, c.camera):
+		s.refuse(p, access.RemoteIP(r), access.Event{Action: access.ActReplay, Cameras: []string{printable(c.camera)}})
 		problem.Write(w, r, http.StatusNotFound, "no such camera")
 		return
 	case err != nil:
@@ -109,10 +109,61 @@ func (s *Server) clip(w http.ResponseWriter, r *http.Request) {
 	if !s.allowed(w, r, p, c) {
 		return
 	}
-	if !s.recordClip(w, r, p, c) {
-		return
+	switch {
+	case r.Method == http.MethodHead:
+		s.o.Archive.ServeHTTP(w, r) // shows nothing
+	case c.download:
+		s.download(w, r, p, c)
+	default:
+		s.read(w, r, p, c)
 	}
-	s.o.Archive.ServeHTTP(w, r)
+}
+
+// reading is the key of all readings by one login of one camera's footage under one retrieval.
+func (c clipRequest) reading(p access.Principal) string {
+	return strings.Join([]string{"read", p.Key(), c.camera, c.retrieval, ""}, "|")
+}
+
+// read serves footage that is looked at. However many requests a player makes for a range, playlist, parts and MP4, they
+// are one act. A part whose playlist this caller has not read is an act of its own.
+func (s *Server) read(w http.ResponseWriter, r *http.Request, p access.Principal, c clipRequest) {
+	key := c.reading(p)
+	if c.part {
+		if a := s.acts.reading(key, c.from); a != nil {
+			s.serve(a, w, r, s.o.Archive)
+			return
+		}
+		c.from = c.from.Truncate(partWindow)
+		c.to = c.from.Add(partWindow)
+	}
+	key += c.from.Format(time.RFC3339Nano) + "|" + c.to.Format(time.RFC3339Nano)
+	if a, ok := s.opened(w, r, p, c, key); ok {
+		s.serve(a, w, r, s.o.Archive)
+	}
+}
+
+// partWindow is the range that is written down of parts that are read without their playlist.
+const partWindow = 10 * time.Minute
+
+// download serves footage that is taken away. Each time is an act, and its end tells how much was sent.
+func (s *Server) download(w http.ResponseWriter, r *http.Request, p access.Principal, c clipRequest) {
+	if a, ok := s.opened(w, r, p, c, "download|"+rand.Text()); ok {
+		s.serve(a, w, r, s.o.Archive)
+		s.acts.end(a)
+	}
+}
+
+// opened writes the row about footage that is opened. If that fails it answers and returns false.
+func (s *Server) opened(
+	w http.ResponseWriter, r *http.Request, p access.Principal, c clipRequest, key string,
+) (*act, bool) {
+	e := c.event(access.Begun).By(p, access.RemoteIP(r))
+	a, err := s.acts.begin(key, e, readingBreak)
+	if err != nil {
+		s.unrecorded(w, r, e, err)
+		return nil, false
+	}
+	return a, true
 }
 
 // allowed reports whether the principal may see this footage now; if not, it has answered and written an audit row.
@@ -126,14 +177,17 @@ func (s *Server) allowed(w http.ResponseWriter, r *http.Request, p access.Princi
 	if errors.Is(err, access.ErrNoRetrieval) {
 		pr.Type, pr.Title = retrievalRequired, "Retrieval required"
 	}
-	s.audit(r, c.event(access.Refused))
+	s.refuse(p, access.RemoteIP(r), c.event(access.Refused))
 	problem.WriteProblem(w, r, pr)
 	return false
 }
 
 func (c clipRequest) event(o access.Outcome) access.Event {
 	act := access.ActReplay
-	if c.retrieval != "" {
+	switch {
+	case c.download:
+		act = access.ActDownload
+	case c.retrieval != "":
 		act = access.ActClip
 	}
 	return access.Event{
@@ -145,6 +199,14 @@ func (c clipRequest) event(o access.Outcome) access.Event {
 func (s *Server) opens(p access.Principal, c clipRequest) error {
 	now := s.now()
 	window := s.o.Access.ReplayWindow()
+	switch {
+	case !c.download:
+	case !p.May(access.Download):
+		return errors.New("the role does not allow taking footage away; it can be watched without download=1")
+	case c.retrieval == "":
+		return fmt.Errorf("%w: taking footage away always needs one: POST /v1/retrievals, then add &retrieval=<id>",
+			access.ErrNoRetrieval)
+	}
 	if c.retrieval == "" {
 		limit := window
 		if c.part && window > 0 {
@@ -171,34 +233,4 @@ func (s *Server) opens(p access.Principal, c clipRequest) error {
 		return fmt.Errorf("%w: it is for other footage, or another person's", access.ErrNoRetrieval)
 	}
 	return nil
-}
-
-// recordClip writes the audit row of an opened clip, unless it is a part or a repetition. If that fails it answers and
-// returns false.
-func (s *Server) recordClip(w http.ResponseWriter, r *http.Request, p access.Principal, c clipRequest) bool {
-	if c.part {
-		return true // its playlist was recorded
-	}
-	return s.recordOpened(w, r, p, c, r.PathValue("clip"))
-}
-
-// recordOpened writes the audit row of footage that is opened, unless the same was opened a moment ago. If that fails
-// it answers and returns false.
-func (s *Server) recordOpened(
-	w http.ResponseWriter, r *http.Request, p access.Principal, c clipRequest, what string,
-) bool {
-	key := strings.Join([]string{
-		p.Key(), what, c.from.Format(time.RFC3339Nano), c.to.Format(time.RFC3339Nano), c.retrieval,
-	}, "|")
-	if s.repeats.seen(key) {
-		return true
-	}
-	if err := s.o.Access.Audit().Append(c.event(access.Done).By(p, access.RemoteIP(r))); err != nil {
-		s.log.Error("audit row lost, footage not opened", "camera", c.camera, "actor", p.Name, "err", err)
-		problem.Write(w, r, http.StatusServiceUnavailable,
-			"the audit log cannot be written; no footage is opened without it")
-		return false
-	}
-	s.repeats.add(key)
-	return true
 }

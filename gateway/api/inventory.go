@@ -192,7 +192,7 @@ func (s *Server) InventoryChanged(c district.Change) {
 	}
 	e.Cameras = append(e.Cameras, c.Removed...)
 	e.Cameras = e.Cameras[:min(len(e.Cameras), maxNamed)]
-	if err := s.o.Access.Audit().Append(e); err != nil {
+	if _, err := s.o.Access.Audit().Append(e); err != nil {
 		s.log.Error("audit row lost", "action", e.Action, "err", err)
 	}
 }

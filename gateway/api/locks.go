@@ -212,7 +212,7 @@ func (s *Server) unlockFootage(ctx context.Context, in *unlockInput) (*struct{},
 func (s *Server) lockAudit(
 	ctx context.Context, p access.Principal, act access.Act, o access.Outcome, l lock, detail string,
 ) error {
-	err := s.o.Access.Audit().Append(access.Event{
+	_, err := s.o.Access.Audit().Append(access.Event{
 		Action: act, Outcome: o, Cameras: l.Cameras, From: l.From, To: l.To, Detail: strings.TrimSpace(l.ID + " " + detail),
 	}.By(p, callerOf(ctx).addr))
 	if err == nil {

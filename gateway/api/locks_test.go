@@ -187,7 +187,7 @@ func TestThumbnails(t *testing.T) {
 	}
 	replays := 0
 	for _, e := range g.audit(t) {
-		if e.Outcome == access.Done && e.Action == access.ActReplay {
+		if e.Outcome == access.Begun && e.Action == access.ActReplay {
 			replays++
 		}
 	}

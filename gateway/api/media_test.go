@@ -167,8 +167,10 @@ func TestWhep(t *testing.T) {
 	for _, e := range g.audit(t) {
 		rows = append(rows, fmt.Sprint(e.Actor, e.Action, e.Outcome, e.Cameras, e.Profile))
 	}
-	if fmt.Sprint(rows) != "[officerviewdone[cam0]sub officerviewfailed[cam0]?]" {
-		t.Errorf("audit %v", rows)
+	want := "[officerviewbegun[cam0]sub officerviewbegun[cam0]? officerviewfailed[cam0]? " +
+		"officerviewrefused[cam2]main officerviewrefused[nobody]main]"
+	if fmt.Sprint(rows) != want {
+		t.Errorf("audit %v, want %v", rows, want)
 	}
 }
 
@@ -185,7 +187,7 @@ func TestWatchWalls(t *testing.T) {
 			t.Errorf("%s: want %v", camera, want)
 		}
 	}
-	if rows := g.audit(t); len(rows) != 2 || rows[0].Action != access.ActView || rows[0].Actor != "officer" {
+	if rows := g.begun(t); len(rows) != 2 || rows[0].Action != access.ActView || rows[0].Actor != "officer" {
 		t.Errorf("audit %+v", rows)
 	}
 	if g.Watch(httptest.NewRequest("POST", "/v1/walls", nil))("cam0") {
@@ -389,64 +391,8 @@ func TestClips(t *testing.T) {
 		}
 	}
 	for _, e := range g.audit(t) {
-		if e.Outcome == access.Done && e.Action == access.ActClip && (e.Actor != "investigator" || e.Retrieval != ret.ID) {
+		if e.Outcome != access.Refused && e.Action == access.ActClip && (e.Actor != "investigator" || e.Retrieval != ret.ID) {
 			t.Errorf("row %+v", e)
-		}
-	}
-}
-
-// A player asks for one clip in many ranges: one row. Another clip, or the same later: another row.
-func TestClipAudit(t *testing.T) {
-	t.Parallel()
-	now := noon()
-	g := newGateway(t, func(_ *gateway, o *api.Options) { o.Now = func() time.Time { return now } })
-	get := func(query, rng string) int {
-		r := httptest.NewRequest("GET", "/v1/clips/cam0.mp4?"+query, nil)
-		r.Header.Set("Authorization", "Bearer "+token("officer"))
-		r.Header.Set("Range", rng)
-		return g.send(t, r).status
-	}
-	clip := span(-10*time.Minute, -9*time.Minute)
-	for i := range 5 {
-		if s := get(clip, fmt.Sprintf("bytes=%d-%d", i, i)); s != 206 {
-			t.Fatalf("status %d", s)
-		}
-	}
-	get(span(-9*time.Minute, -8*time.Minute), "bytes=0-1")
-	now = now.Add(11 * time.Minute)
-	get(clip, "bytes=0-1")
-	rows := g.audit(t)
-	if len(rows) != 3 {
-		t.Fatalf("%d rows: %+v", len(rows), rows)
-	}
-	if e := rows[0]; e.Action != access.ActReplay || e.Actor != "officer" || e.Cameras[0] != "cam0" ||
-		!e.To.Equal(noon().Add(-9*time.Minute)) || e.Address == "" {
-		t.Errorf("row %+v", e)
-	}
-}
-
-// Without the audit log no footage is opened; live pictures go on.
-func TestNoAuditNoFootage(t *testing.T) {
-	t.Parallel()
-	g := newGateway(t, nil)
-	g.a.Close() // as when the disk fails
-	body := fmt.Sprintf(`{"reason":"theft","cameras":["cam0"],"from":%q,"to":%q}`, at(-time.Hour), at(0))
-	for call, want := range map[string]int{
-		"GET /v1/clips/cam0.mp4?" + span(-10*time.Minute, 0): 503, "POST /v1/retrievals": 503, "POST /v1/whep/cam0": 201,
-		"GET /v1/cameras": 200,
-	} {
-		method, target, _ := strings.Cut(call, " ")
-		b := ""
-		if strings.HasSuffix(target, "retrievals") {
-			b = body
-		}
-		if a := g.do(t, "investigator", method, target, b); a.status != want {
-			t.Errorf("%s: %d", call, a.status)
-		}
-	}
-	for _, p := range g.took() {
-		if strings.HasPrefix(p, "archive") {
-			t.Errorf("opened: %s", p)
 		}
 	}
 }

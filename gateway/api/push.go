@@ -14,6 +14,7 @@ func (s *Server) push(h http.Handler) http.Handler {
 		p, _ := access.FromContext(r.Context())
 		camera := r.PathValue("camera")
 		if !s.May(p, access.PushMedia, camera) {
+			s.refuse(p, access.RemoteIP(r), access.Event{Action: access.ActPublish, Cameras: []string{printable(camera)}})
 			problem.Write(w, r, http.StatusNotFound, "no such camera")
 			return
 		}
@@ -21,15 +22,9 @@ func (s *Server) push(h http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		sw := &statusWriter{ResponseWriter: w}
-		next.ServeHTTP(sw, r)
 		e := access.Event{
-			Action: access.ActPublish, Outcome: access.Done, Cameras: []string{camera},
-			Profile: profileOf(r.URL.Query().Get("profile")),
-		}
-		if sw.status/100 != 2 {
-			e.Outcome = access.Failed
-		}
-		s.audit(r, e)
+			Action: access.ActPublish, Cameras: []string{camera}, Profile: profileOf(r.URL.Query().Get("profile")),
+		}.By(p, access.RemoteIP(r))
+		s.stream(w, r, e, next)
 	}))
 }

@@ -28,7 +28,7 @@ func TestSnapshotsAreScopedAndAudited(t *testing.T) {
 			t.Errorf("%s: %d", path, a.status)
 		}
 	}
-	rows := slices.DeleteFunc(g.audit(t), func(e access.Event) bool { return e.Action != access.ActView })
+	rows := slices.DeleteFunc(g.begun(t), func(e access.Event) bool { return e.Action != access.ActView })
 	if len(rows) != 1 || rows[0].Cameras[0] != "cam0" || rows[0].Detail != "snapshot" || rows[0].Profile != "sub" ||
 		rows[0].Actor != "officer" {
 		t.Errorf("five snapshots of one camera are one act: %+v", rows)
@@ -52,7 +52,7 @@ func TestPublishingIsScopedAndAudited(t *testing.T) {
 			t.Errorf("%s publishes as %s: %d, want %d", c.who, c.camera, a.status, c.want)
 		}
 	}
-	rows := slices.DeleteFunc(g.audit(t), func(e access.Event) bool { return e.Action != "publish" })
+	rows := slices.DeleteFunc(g.begun(t), func(e access.Event) bool { return e.Action != "publish" })
 	if len(rows) != 1 || rows[0].Cameras[0] != "cam1" || rows[0].Actor != "operator" {
 		t.Errorf("%+v", rows)
 	}

@@ -67,7 +67,7 @@ func (s *Server) registerRetrieval(ctx context.Context, in *retrievalInput) (*re
 		}
 	}
 	if r, err = s.o.Access.Retrievals().Register(p, r, s.now()); err == nil {
-		err = s.o.Access.Audit().Append(access.Event{
+		_, err = s.o.Access.Audit().Append(access.Event{
 			Action: access.ActRetrieval, Outcome: access.Done, Cameras: r.Cameras, From: r.From, To: r.To,
 			Retrieval: r.ID, Detail: r.Reason,
 		}.By(p, callerOf(ctx).addr))

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/pprof"
 	"slices"
@@ -33,7 +34,7 @@ func (s *Server) raw() []route {
 			offerDoc("whep", "Watch a camera: WHEP, SDP offer in, answer out", "profile")},
 		{"", "/v1/whep/{camera}", s.live(s.o.Whep), nil},
 		{"", "/v1/whep/{camera}/{session}", s.live(s.o.Whep), nil},
-		{post, "/v1/walls", s.guarded(access.WatchLive, s.o.Whep),
+		{post, "/v1/walls", s.guarded(access.WatchLive, s.recordable(s.o.Whep)),
 			offerDoc("wall", "Watch a wall: receive-only video sections and a data channel that says what each shows")},
 		{"", "/v1/walls", s.guarded(access.WatchLive, s.o.Whep), nil},
 		{"", "/v1/walls/{session}", s.guarded(access.WatchLive, s.o.Whep), nil},
@@ -82,11 +83,19 @@ func clipDocs() []route {
 	for _, kind := range []string{"mp4", "m3u8"} {
 		op := doc("clip-"+kind, "The exact range of a camera's footage as "+kind, "from", "to", "retrieval")
 		if kind == "mp4" {
-			op.Parameters = append(op.Parameters, originalSound())
+			op.Parameters = append(op.Parameters, originalSound(), asFile())
 		}
 		rs = append(rs, route{method: http.MethodGet, path: "/v1/clips/{camera}." + kind, doc: op})
 	}
 	return append(rs, snapshotDoc())
+}
+
+func asFile() *huma.Param {
+	return &huma.Param{
+		Name: "download", In: "query", Schema: &huma.Schema{Type: "string", Enum: []any{"1"}},
+		Description: "1: to take the footage away as a file. That is an act of its own: only investigators and " +
+			"administrators may, always under a registered retrieval, and every time is recorded with what was sent.",
+	}
 }
 
 func originalSound() *huma.Param {
@@ -228,12 +237,16 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	if s.o.Ready != nil {
-		if err := s.o.Ready(r.Context()); err != nil {
-			s.log.Warn("not ready", "err", err)
-			problem.Write(w, r, http.StatusServiceUnavailable, "not ready") // why is for those who may read the log
-			return
-		}
+	err := s.o.Access.Audit().Err()
+	if err != nil {
+		err = fmt.Errorf("the audit log cannot be written, nothing is opened without it: %w", err)
+	} else if s.o.Ready != nil {
+		err = s.o.Ready(r.Context())
+	}
+	if err != nil {
+		s.log.Warn("not ready", "err", err)
+		problem.Write(w, r, http.StatusServiceUnavailable, "not ready") // why is for those who may read the log
+		return
 	}
 	plain(w, http.StatusOK, "ready\n")
 }
@@ -250,7 +263,7 @@ func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(s.spec) // the client is gone: nobody is left to tell
 }
 
-// pprof serves the profiler, each use with an audit row: a heap profile can hold what passes through the process.
+// pprof serves the profiler, each use with an audit row first: a heap profile can hold what passes through the process.
 func (s *Server) pprof() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -259,31 +272,12 @@ func (s *Server) pprof() http.Handler {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := access.FromContext(r.Context())
 		e := access.Event{Action: access.ActDiagnostic, Outcome: access.Done, Detail: printable(r.URL.Path)}
-		s.audit(r, e)
+		if _, err := s.o.Access.Audit().Append(e.By(p, access.RemoteIP(r))); err != nil {
+			s.unrecorded(w, r, e, err)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
-}
-
-// audit writes a row where a failing disk must not keep people from their work.
-func (s *Server) audit(r *http.Request, e access.Event) {
-	p, _ := access.FromContext(r.Context())
-	if err := s.o.Access.Audit().Append(e.By(p, access.RemoteIP(r))); err != nil {
-		s.log.Error("audit row lost", "action", e.Action, "actor", p.Name, "err", err)
-	}
-}
-
-// Opened writes the row about a camera's stream that p may watch, or send, by another protocol than HTTP from addr, and
-// from now on does. Players that lose their connection come again and again: that is one act.
-func (s *Server) Opened(p access.Principal, act access.Act, camera, profile, addr, how string) {
-	key := strings.Join([]string{p.Key(), string(act), how, camera, profile}, "|")
-	if s.repeats.seen(key) {
-		return
-	}
-	e := access.Event{Action: act, Outcome: access.Done, Cameras: []string{camera}, Profile: profile, Detail: how}
-	if err := s.o.Access.Audit().Append(e.By(p, addr)); err != nil {
-		s.log.Error("audit row lost", "action", act, "actor", p.Name, "err", err)
-		return
-	}
-	s.repeats.add(key)
 }

@@ -16,24 +16,22 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	}
 	p, _ := access.FromContext(r.Context())
 	camera, ok := strings.CutSuffix(r.PathValue("file"), ".jpg")
+	addr := access.RemoteIP(r)
+	e := access.Event{
+		Action: access.ActView, Cameras: []string{printable(camera)}, Detail: "snapshot",
+		Profile: profileOf(r.URL.Query().Get("profile")),
+	}.By(p, addr)
 	if !ok || !s.May(p, access.WatchLive, camera) {
+		s.refuse(p, addr, e)
 		problem.Write(w, r, http.StatusNotFound, "no such camera, or no .jpg")
 		return
 	}
-	sw := &statusWriter{ResponseWriter: w}
-	s.o.Snapshots.ServeHTTP(sw, r)
-	e := access.Event{
-		Action: access.ActView, Outcome: access.Done, Cameras: []string{camera}, Detail: "snapshot",
-		Profile: profileOf(r.URL.Query().Get("profile")),
+	a, err := s.acts.begin(strings.Join([]string{"snapshot", p.Key(), camera, e.Profile}, "|"), e, wallBreak)
+	if err != nil {
+		s.unrecorded(w, r, e, err)
+		return
 	}
-	if sw.status/100 != 2 {
-		e.Outcome = access.Failed
-	}
-	key := strings.Join([]string{p.Key(), "snapshot", camera, e.Profile, string(e.Outcome)}, "|")
-	if !s.repeats.seen(key) {
-		s.repeats.add(key)
-		s.audit(r, e)
-	}
+	s.serve(a, w, r, s.o.Snapshots)
 }
 
 // snapshotDoc describes GET /v1/snapshots/{camera}.jpg, which the router sees as a file.

@@ -20,6 +20,7 @@ func (s *Server) thumbnail(w http.ResponseWriter, r *http.Request) {
 	p, _ := access.FromContext(r.Context())
 	camera, ok := strings.CutSuffix(r.PathValue("thumbnail"), ".jpg")
 	if !ok || !s.May(p, access.Replay, camera) {
+		s.refuse(p, access.RemoteIP(r), access.Event{Action: access.ActReplay, Cameras: []string{printable(camera)}})
 		problem.Write(w, r, http.StatusNotFound, "no such camera: want /v1/thumbnails/{camera}.jpg")
 		return
 	}
@@ -36,11 +37,14 @@ func (s *Server) thumbnail(w http.ResponseWriter, r *http.Request) {
 	}
 	hour := c
 	hour.from, hour.to = at.Truncate(time.Hour), at.Truncate(time.Hour).Add(time.Hour)
-	if !s.recordOpened(w, r, p, hour, "thumbnails of "+camera) {
+	a, ok := s.opened(w, r, p, hour, strings.Join([]string{
+		"thumbnails", p.Key(), camera, c.retrieval, hour.from.Format(time.RFC3339),
+	}, "|"))
+	if !ok {
 		return
 	}
 	in := r.Clone(r.Context())
 	in.URL.RawQuery = url.Values{"at": {at.Format(time.RFC3339Nano)}}.Encode()
 	in.RequestURI = in.URL.RequestURI()
-	s.o.Archive.ServeHTTP(w, in)
+	s.serve(a, w, in, s.o.Archive)
 }

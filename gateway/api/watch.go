@@ -39,7 +39,7 @@ func (s *Server) Replay(r *http.Request) func(camera string) bool {
 			Action: access.ActReplay, Outcome: access.Done, Cameras: []string{camera}, From: now.Add(-instantReplay).UTC(),
 			To: now.UTC(), Detail: "wall",
 		}
-		if err := s.o.Access.Audit().Append(e.By(p, addr)); err != nil {
+		if _, err := s.o.Access.Audit().Append(e.By(p, addr)); err != nil {
 			s.log.Error("audit row lost, footage not opened", "camera", camera, "actor", p.Name, "err", err)
 			return false
 		}

@@ -1,15 +1,17 @@
 package api
 
 import (
+	"io"
 	"net/http"
 
 	"skein/gateway/api/problem"
 )
 
-// statusWriter remembers the status that was sent.
+// statusWriter remembers the status that was sent, and how many bytes of a body.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	sent   int64
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -25,7 +27,19 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(b)
+	n, err := w.ResponseWriter.Write(b)
+	w.sent += int64(n)
+	return n, err
+}
+
+// ReadFrom keeps the way open by which the kernel sends a file.
+func (w *statusWriter) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.sent += n
+	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.
