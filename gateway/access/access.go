@@ -116,8 +116,8 @@ func (a *Access) ReplayWindow() time.Duration { return max(0, a.cfg.ReplayWindow
 // auditRetry is how often an audit log that could not be written is tried again.
 const auditRetry = 2 * time.Second
 
-// Run forgets expired sessions and writes the others' last use to disk, and tries an audit log that could not be written
-// again, until ctx ends.
+// Run forgets expired sessions and writes the others' last use to disk, and tries again an audit log that could not be
+// written, until ctx ends.
 func (a *Access) Run(ctx context.Context) error {
 	t := time.NewTicker(time.Minute)
 	defer t.Stop()
