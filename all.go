@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"skein/config"
 	"skein/edge"
 	"skein/edge/spool"
 	"skein/gateway"
@@ -23,12 +22,18 @@ func (c allCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return runAll(ctx, cfg, nil)
+	p := newProcess(ctx, cfg)
+	release, err := p.claim(true, addresses(cfg, true))
+	if err != nil {
+		return err
+	}
+	defer release()
+	return runAll(p, announce)
 }
 
-// runAll runs all roles. started, if not nil, is told when everything is up, and then prints how to log in.
-func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gateway)) error {
-	p := newProcess(ctx, cfg)
+// runAll runs all roles in a data folder that is claimed. announce tells people how to log in when everything is up.
+func runAll(p *process, announce func(context.Context, *process, *gateway.Gateway) error) error {
+	cfg := p.cfg
 	p.holdsPictures()
 	inv := newInventory(p)
 	rec, err := openRecorder(p, inv)
@@ -63,24 +68,35 @@ func runAll(ctx context.Context, cfg *config.Config, started func(*gateway.Gatew
 	p.task("inventory", inv.run)
 	p.task("gateway", gw.Run)
 	p.serve("http", l, gw.Handler())
-	if started != nil {
-		started(gw)
-	} else {
-		announce(p, gw)
-	}
+	p.task("announce", func(ctx context.Context) error { return announce(ctx, p, gw) })
 	return p.wait()
 }
 
-// announce prints the password of a first start, once, and where to look.
-func announce(p *process, gw *gateway.Gateway) {
-	if pw := gw.FirstPassword(); pw != "" {
-		fmt.Printf("\nFirst start: log in as \"admin\" with the password\n\n    %s\n\nIt is shown only this once.\n\n", pw)
+// announce creates the user of a first start and prints the password, once, and where to look. It comes last: a start
+// that fails before has created nobody, and the next one prints a password again.
+func announce(ctx context.Context, p *process, gw *gateway.Gateway) error {
+	pw, err := gw.Users().CreateFirst(ctx)
+	if err != nil {
+		return fmt.Errorf("create the first user: %w", err)
 	}
-	scheme := "http"
+	again := "skein user reset admin --config " + p.cfg.Path()
+	if pw != "" {
+		_, err := fmt.Printf("\nFirst start: log in as \"admin\" with the password\n\n    %s\n\n"+
+			"It is shown only this once; another one makes: %s\n\n", pw, again)
+		if err != nil {
+			return fmt.Errorf("the password of the first user could not be printed, make another with %q: %w", again, err)
+		}
+	}
+	p.log.Info("console", "url", p.console())
+	return nil
+}
+
+// console is the address of the console.
+func (p *process) console() string {
 	if p.cfg.TLS.Cert != "" || p.cfg.TLS.SelfSigned {
-		scheme = "https"
+		return "https://" + p.cfg.Listen
 	}
-	p.log.Info("console", "url", scheme+"://"+p.cfg.Listen)
+	return "http://" + p.cfg.Listen
 }
 
 // edgeRole is an edge with its spool.

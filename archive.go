@@ -175,7 +175,10 @@ func (r *recorderRole) probe(ctx context.Context) error {
 			r.probed.Store(true)
 			return nil
 		}
-		if len(r.p.cfg.Store.Shards) == 0 || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // stopped while it looked: no fault of the store's
+		}
+		if len(r.p.cfg.Store.Shards) == 0 {
 			return fmt.Errorf("store: %w", err)
 		}
 		r.p.log.Error("store does not pass its test", "retry_in", pause, "error", err)

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,6 +16,7 @@ import (
 	"skein/bench/yanfeng"
 	"skein/config"
 	"skein/gateway"
+	accounts "skein/gateway/access"
 )
 
 // demoCommand runs the whole district on this machine: simulated cameras and all roles, on embedded defaults.
@@ -29,8 +31,17 @@ type demoCommand struct {
 	Log      string `default:"warn" help:"Log level: debug, info, warn or error."`
 }
 
-// Run runs the demonstration until interrupted.
+// Run runs the demonstration until interrupted. The data folder and the addresses are made sure of before anything is
+// written: a second demonstration that cannot start must not touch the files of the first.
 func (c demoCommand) Run(ctx context.Context) error {
+	lock, err := claimData(c.Data, true)
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, tryWith("--data", c.Data+"-2"))
+	}
+	defer lock.Close()
+	if err := c.blocked(); err != nil {
+		return err
+	}
 	model := yanfeng.New(yanfeng.Options{Base: "rtsp://" + c.Sim, MainBitrate: c.Bitrate})
 	cams, err := sim.New(sim.Config{Listen: c.Sim, Cameras: model.Cameras})
 	if err != nil {
@@ -49,12 +60,32 @@ func (c demoCommand) Run(ctx context.Context) error {
 	pulled, unplug := context.WithCancel(context.WithoutCancel(ctx))
 	defer unplug()
 	group.Go(func() error { return cams.Run(pulled) })
-	var printed error
 	group.Go(func() error {
 		defer unplug()
-		return runAll(ctx, cfg, func(gw *gateway.Gateway) { printed = c.banner(gw) })
+		return runAll(newProcess(ctx, cfg), c.announce)
 	})
-	return errors.Join(group.Wait(), printed)
+	return group.Wait()
+}
+
+// blocked is the error about addresses that cannot be opened, with a command that could.
+func (c demoCommand) blocked() error {
+	found := blocked([]address{
+		{"--listen", "tcp", c.Listen}, {"--webrtc", "udp", c.WebRTC}, {"--rtsp", "tcp", c.RTSP}, {"--sim", "tcp", c.Sim},
+	})
+	if len(found) == 0 {
+		return nil
+	}
+	var flags []string
+	for _, a := range found {
+		flags = append(flags, a.name, freeBeside(a.address))
+	}
+	return fmt.Errorf("%s\n%s", sentence(found), tryWith(flags...))
+}
+
+// tryWith tells how to start the demonstration with other flags.
+func tryWith(flags ...string) string {
+	args := strings.Join(flags, " ")
+	return fmt.Sprintf("stop the other program, or start with: skein demo %s   (make demo DEMO_ARGS=%q)", args, args)
 }
 
 // write makes the demonstration's configuration: the same YAML an operator would write, to be read and changed.
@@ -85,31 +116,78 @@ inventory: yanfeng.yaml
 	)
 }
 
-// banner prints where to look and how to log in. The demonstration keeps its password beside its data, so that a second
-// start can print it too; a real installation never does.
-func (c demoCommand) banner(gw *gateway.Gateway) error {
-	file := filepath.Join(c.Data, "admin-password")
-	password := gw.FirstPassword()
-	if password != "" {
-		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
-			return err
-		}
-	} else {
-		data, err := os.ReadFile(file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		password = strings.TrimSpace(string(data))
+// login is somebody who may log in to the demonstration.
+type login struct {
+	accounts.Account
+	password string // "": somebody else has chosen it
+}
+
+// people are the demonstration's users, in the order in which they are shown.
+func people() []accounts.Account {
+	return []accounts.Account{{Name: "admin", Role: accounts.Admin}}
+}
+
+// logins makes those of the demonstration's users who are missing, and returns all. The demonstration keeps passwords
+// beside its data, so that the next start can print them too; a real installation never does.
+func (c demoCommand) logins(ctx context.Context, users *accounts.Users) ([]login, error) {
+	there := map[string]accounts.Account{}
+	for _, a := range users.List() {
+		there[a.Name] = a
 	}
-	fmt.Printf(`
+	var out []login
+	for _, a := range people() {
+		file := filepath.Join(c.Data, a.Name+"-password")
+		if old, ok := there[a.Name]; ok {
+			out = append(out, login{old, stillGood(file, old)})
+			continue
+		}
+		l := login{a, strings.ToLower(rand.Text())}
+		if err := errors.Join(
+			users.Add(ctx, accounts.By{Name: "skein demo"}, a, l.password),
+			os.WriteFile(file, []byte(l.password+"\n"), 0o600),
+		); err != nil {
+			return nil, err
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// stillGood returns the password in the file, "" if there is none or the user has got another since.
+func stillGood(file string, user accounts.Account) string {
+	st, err := os.Stat(file)
+	if err != nil || user.Disabled || user.Changed.After(st.ModTime().Add(time.Second)) {
+		return ""
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// announce prints where to look and how to log in.
+func (c demoCommand) announce(ctx context.Context, p *process, gw *gateway.Gateway) error {
+	logins, err := c.logins(ctx, gw.Users())
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, l := range logins {
+		if l.password == "" {
+			fmt.Fprintf(&b, "    user       %-12s whose password is not the demonstration's; a new one makes:\n"+
+				"               skein user reset %s --config %s\n", l.Name, l.Name, p.cfg.Path())
+			continue
+		}
+		fmt.Fprintf(&b, "    user       %s\n    password   %s\n", l.Name, l.password)
+	}
+	_, err = fmt.Printf(`
   Skein (雁阵): 雁峰区, 53 terminals and 24 street cameras, simulated; all are recorded, at most %.1f GB of disk.
 
     console    http://%s
-    user       admin
-    password   %s
-
+%s
   Ctrl-C ends it. Its data is in %s.
 
-`, float64(c.MaxBytes)/1e9, c.Listen, password, c.Data)
-	return nil
+`, float64(c.MaxBytes)/1e9, c.Listen, b.String(), c.Data)
+	return err
 }

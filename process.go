@@ -34,6 +34,8 @@ type process struct {
 
 	group *errgroup.Group
 	ctx   context.Context
+
+	metricsAt net.Listener // nil: metrics are behind a credential
 }
 
 func newProcess(ctx context.Context, cfg *config.Config) *process {
@@ -80,14 +82,10 @@ func (p *process) task(name string, f func(context.Context) error) {
 
 // wait blocks until every task has ended. SIGTERM is no error.
 func (p *process) wait() error {
-	if p.cfg.Metrics.Listen != "" {
-		l, err := net.Listen("tcp", p.cfg.Metrics.Listen)
-		if err != nil {
-			return fmt.Errorf("metrics.listen: %w", err)
-		}
+	if p.metricsAt != nil {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", p.metrics())
-		p.serve("metrics", l, mux)
+		p.serve("metrics", p.metricsAt, mux)
 	}
 	p.ready.Store(true)
 	p.log.Info("skein is up", "version", version)
@@ -100,7 +98,22 @@ func (p *process) metrics() http.Handler {
 	return promhttp.HandlerFor(p.reg, promhttp.HandlerOpts{Registry: p.reg})
 }
 
-// listen opens the process's HTTP address, with TLS if configured.
+// claim takes the data folder until release is called, and makes sure that every address can be opened, before anything
+// is changed there.
+func (p *process) claim(alone bool, addresses []address) (release func(), err error) {
+	lock, err := claimData(p.cfg.DataDir, alone)
+	if err != nil {
+		return nil, err
+	}
+	release = func() { _ = lock.Close() }
+	if err := blockedBy(p.cfg, addresses); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// listen opens the process's HTTP addresses, with TLS if configured.
 func (p *process) listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", p.cfg.Listen)
 	if err != nil {
@@ -109,6 +122,11 @@ func (p *process) listen() (net.Listener, error) {
 	t, err := serverTLS(p.cfg)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
+	}
+	if p.cfg.Metrics.Listen != "" {
+		if p.metricsAt, err = net.Listen("tcp", p.cfg.Metrics.Listen); err != nil {
+			return nil, errors.Join(fmt.Errorf("metrics.listen: %w", err), l.Close())
+		}
 	}
 	if t != nil {
 		l = tls.NewListener(l, t)

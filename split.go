@@ -30,6 +30,11 @@ func (c edgeCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("%s: the edge role needs link (gateway, node, token) and recorder (urls, token)", c.Config)
 	}
 	p := newProcess(ctx, cfg)
+	release, err := p.claim(false, addresses(cfg, false))
+	if err != nil {
+		return err
+	}
+	defer release()
 	p.holdsPictures()
 	e, err := openEdge(p, &spool.HTTPShipper{URLs: cfg.Recorder.URLs, Token: cfg.Recorder.Token.Reveal()})
 	if err != nil {
@@ -96,6 +101,11 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	p := newProcess(ctx, cfg)
+	release, err := p.claim(false, addresses(cfg, true))
+	if err != nil {
+		return err
+	}
+	defer release()
 	p.holdsPictures()
 	archive, err := archiveProxy(cfg)
 	if err != nil {
@@ -125,7 +135,7 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 	p.task("inventory", inv.run)
 	p.task("gateway", gw.Run)
 	p.serve("http", l, gw.Handler())
-	announce(p, gw)
+	p.task("announce", func(ctx context.Context) error { return announce(ctx, p, gw) })
 	return p.wait()
 }
 
@@ -142,6 +152,11 @@ func (c recorderCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("%s: the recorder role needs access.nodes: nobody could ship to it", c.Config)
 	}
 	p := newProcess(ctx, cfg)
+	release, err := p.claim(false, addresses(cfg, false))
+	if err != nil {
+		return err
+	}
+	defer release()
 	inv := newInventory(p)
 	rec, err := openRecorder(p, inv)
 	if err != nil {

@@ -139,8 +139,8 @@ func (g *Gateway) build() (err error) {
 // Handler returns the whole HTTP surface, guarded: default deny.
 func (g *Gateway) Handler() http.Handler { return g.api.Handler() }
 
-// FirstPassword returns the password of the user admin if this start created that user, else "".
-func (g *Gateway) FirstPassword() string { return g.access.FirstPassword() }
+// Users returns the people who may log in. On a first start there are none before [access.Users.CreateFirst].
+func (g *Gateway) Users() *access.Users { return g.access.Users() }
 
 // Run serves live video, links and RTSP until ctx ends, and returns after everything it started has ended.
 func (g *Gateway) Run(ctx context.Context) error {

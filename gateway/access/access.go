@@ -38,11 +38,9 @@ type Access struct {
 	limits     *limiter
 	audit      *Audit
 	retrievals *Retrievals
-
-	firstPassword string
 }
 
-// New opens the stores under o.DataDir. On the very first start it creates the user "admin" with a random password.
+// New opens the stores under o.DataDir. It creates no user; see [Users.CreateFirst].
 // Close must be called when the Access is no longer used.
 func New(cfg Config, o Options) (*Access, error) {
 	if err := cfg.Validate(); err != nil {
@@ -73,11 +71,7 @@ func (a *Access) open(dir string) (err error) {
 			_ = a.Close() // the first error is the one to report
 		}
 	}()
-	file := a.cfg.UsersFile
-	if file == "" {
-		file = filepath.Join(dir, "users.json")
-	}
-	if a.users, err = openUsers(file, a.hasher, a.now); err != nil {
+	if a.users, err = openUsers(UsersFile(dir, a.cfg.UsersFile), a.hasher, a.now); err != nil {
 		return err
 	}
 	if a.sessions, err = openSessions(filepath.Join(dir, "sessions.json"), a.cfg, a.now); err != nil {
@@ -90,16 +84,29 @@ func (a *Access) open(dir string) (err error) {
 	if a.retrievals, err = openRetrievals(filepath.Join(dir, "retrievals"), opts, a.cfg.RetrievalTTL); err != nil {
 		return err
 	}
-	a.users.notify = func(what string) {
-		a.record(Event{Actor: "skein", Action: ActConfig, Outcome: Done, Detail: what})
+	a.users.record(a.changed)
+	return nil
+}
+
+// changed writes the row of a change of the users. While the log cannot be written, the change waits in the users file.
+func (a *Access) changed(c Change) error {
+	if err := a.audit.Err(); err != nil {
+		return err
 	}
-	a.firstPassword, err = a.users.createFirst(context.Background())
+	_, err := a.audit.Append(c.event(a.now()))
+	if err != nil {
+		a.log.Error("the row of a changed user waits for the audit log", "user", c.User, "by", c.By.Name, "err", err)
+	}
 	return err
 }
 
-// FirstPassword returns the password of the user "admin" if this start created that user, else "". It is to be printed
-// once and nowhere stored.
-func (a *Access) FirstPassword() string { return a.firstPassword }
+// UsersFile returns where the users are kept: configured as access.users_file, or in the data directory.
+func UsersFile(dataDir, configured string) string {
+	if configured != "" {
+		return configured
+	}
+	return filepath.Join(dataDir, "users.json")
+}
 
 // Users returns the people who may log in.
 func (a *Access) Users() *Users { return a.users }
@@ -116,13 +123,15 @@ func (a *Access) ReplayWindow() time.Duration { return max(0, a.cfg.ReplayWindow
 // auditRetry is how often an audit log that could not be written is tried again.
 const auditRetry = 2 * time.Second
 
-// Run forgets expired sessions and writes the others' last use to disk, and tries again an audit log that could not be
-// written, until ctx ends.
+// Run forgets expired sessions and writes the others' last use to disk, takes over what the command line changes of the
+// users, and tries an audit log that could not be written again, until ctx ends.
 func (a *Access) Run(ctx context.Context) error {
 	t := time.NewTicker(time.Minute)
 	defer t.Stop()
 	retry := time.NewTicker(auditRetry)
 	defer retry.Stop()
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -131,6 +140,8 @@ func (a *Access) Run(ctx context.Context) error {
 			if a.audit.retry(a.now()) {
 				a.log.Info("the audit log can be written again")
 			}
+		case <-look.C:
+			a.users.look()
 		case <-t.C:
 			if err := a.sessions.save(); err != nil {
 				a.log.Warn("sessions not saved; they will not survive a restart", "err", err)

@@ -5,6 +5,7 @@
 // name with a role and a scope, which is a unit and everything below it. The package knows no cameras: whether one is
 // in scope is asked of the inventory by the API.
 //
-// Nothing here prints or logs a password, a token or a session. The one password that is ever handed out, the first
-// administrator's, is returned by [Access.FirstPassword] for the caller to print once; only its hash is stored.
+// Nothing here prints or logs a password, a token or a session. The passwords that are handed out, the first
+// administrator's and those of a reset, are returned by [Users.CreateFirst] and [Users.Reset] for the caller to print
+// once; only hashes are stored.
 package access

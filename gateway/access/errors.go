@@ -22,6 +22,16 @@ var (
 	ErrNoRetrieval = errors.New("no registered retrieval covers this")
 )
 
+// What a change of the users may answer.
+var (
+	// ErrUserExists means that the name is taken.
+	ErrUserExists = errors.New("exists already")
+	// ErrUnknownUser means that nobody has the name.
+	ErrUnknownUser = errors.New("is not known")
+	// ErrLastAdmin means that nobody could set up anything any more.
+	ErrLastAdmin = errors.New("is the last admin who may log in")
+)
+
 // LimitError tells that a login was refused without looking at the password.
 type LimitError struct {
 	// Wait is how long to wait before the next attempt.

@@ -288,7 +288,7 @@ func FuzzParseUsers(f *testing.F) {
 	f.Add([]byte(`{"version":1,"users":[{"name":"a","role":"admin","unit":"","password":` +
 		`"$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		users, err := parseUsers(b)
+		users, _, err := parseUsers(b)
 		if err != nil {
 			return
 		}

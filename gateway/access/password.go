@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -28,15 +30,67 @@ func defaultArgon() argonParams { return argonParams{memory: 19 << 10, time: 2, 
 const (
 	saltBytes    = 16
 	keyBytes     = 32
-	hashParallel = 2  // hashes computed at the same time
-	hashWaiting  = 32 // logins that may wait for their turn
-	maxPassword  = 256
+	hashParallel = 2   // hashes computed at the same time
+	hashWaiting  = 32  // logins that may wait for their turn
+	minPassword  = 10  // characters
+	minDifferent = 5   // characters
+	maxPassword  = 256 // bytes
 
 	// bounds on parameters read from a file, so that an edited hash cannot exhaust memory.
 	maxMemory  = 256 << 10
 	maxTime    = 16
 	maxThreads = 16
 )
+
+// checkPassword says what is wrong with a new password; its error goes on after "the password". Length is what counts
+// (NIST SP 800-63B section 3.1.1.2); beside it stand what guessers try first and what was not meant to be typed.
+func checkPassword(login, password string) error {
+	n := utf8.RuneCountInString(password)
+	different := map[rune]bool{}
+	for _, r := range password {
+		different[r] = true
+	}
+	switch {
+	case n < minPassword:
+		return fmt.Errorf("has %d characters: want %d or more, such as four words", n, minPassword)
+	case len(password) > maxPassword:
+		return fmt.Errorf("has %d bytes: want at most %d", len(password), maxPassword)
+	case !utf8.ValidString(password) || strings.ContainsFunc(password, unicode.IsControl):
+		return errors.New("holds a character that cannot be typed: was more pasted than meant?")
+	case strings.TrimSpace(password) != password:
+		return errors.New("begins or ends with a blank")
+	case behindLogin(strings.ToLower(login), strings.ToLower(password)):
+		return errors.New("is the login with something behind it: everybody tries that first")
+	case len(different) < minDifferent:
+		return fmt.Errorf("has %d different characters: want %d or more", len(different), minDifferent)
+	case guessed(strings.ToLower(password)):
+		return errors.New("is one that everybody tries first")
+	}
+	return nil
+}
+
+// behindLogin reports whether the password is the login with digits and signs behind it.
+func behindLogin(login, password string) bool {
+	rest, ok := strings.CutPrefix(password, login)
+	return ok && login != "" && strings.Trim(rest, "0123456789!@#$%._-") == ""
+}
+
+// guessed reports whether the password, in lower case, is among the best known of ten characters and more.
+func guessed(password string) bool {
+	for _, known := range []string{
+		"1234567890", "0123456789", "0987654321", "123456789a", "a123456789", "1qaz2wsx3edc", "1q2w3e4r5t", "qwertyuiop",
+		"asdfghjkl;", "qwerty12345", "qwerty123456", "password123", "password1234", "passw0rd123", "password12",
+		"abcdefghij", "abc1234567", "woaini1314520", "admin123456", "administrator", "changeme123",
+	} {
+		if password == known {
+			return true
+		}
+	}
+	return false
+}
+
+// randomPassword returns 130 random bits as letters and the digits 2 to 7: easy to type.
+func randomPassword() string { return strings.ToLower(rand.Text()) }
 
 // errPHC is returned for a stored hash that is not a PHC string of Argon2id.
 var errPHC = errors.New("is not an Argon2id hash of the form $argon2id$v=19$m=…,t=…,p=…$salt$key")

@@ -86,6 +86,7 @@ const (
 	User  Kind = "user"  // a person with a session
 	Token Kind = "token" // a program with a token from the configuration
 	Node  Kind = "node"  // an edge, recorder or gateway
+	Host  Kind = "host"  // an account of the operating system, at the command line
 )
 
 // Principal is an authenticated caller. It is a value: later changes of the user are seen by the next request.
