@@ -159,6 +159,7 @@ export const en: Dictionary = {
     failed: "The clip does not play: {{detail}}",
     codec: "The footage is {{codec}}, which this browser cannot decode: download it",
     download: "Download MP4",
+    downloadTitle: "Take the footage away as a file: a reason is registered, and every time is recorded",
     snapshot: "Snapshot",
     recordedTo: "Recorded up to {{time}}",
     nothing: "Nothing recorded lately",

@@ -158,6 +158,7 @@ export const zh = {
     failed: "录像无法播放：{{detail}}",
     codec: "录像为 {{codec}}，本浏览器无法解码，请下载后播放",
     download: "下载 MP4",
+    downloadTitle: "作为文件取走录像：须登记事由，每次均留痕",
     snapshot: "截图",
     recordedTo: "已存录像至 {{time}}",
     nothing: "最近没有已存录像",

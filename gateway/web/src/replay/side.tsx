@@ -14,9 +14,10 @@ import { Icon } from "../ui/icons";
 import { toast } from "../ui/toast";
 import { type Footage, footage, newest, position, type Range, recorded, total } from "./bar";
 import { CoverageBar } from "./coveragebar";
+import { Download } from "./download";
 import { locks } from "./offers";
 import { type Clip, type Kind, Player } from "./player";
-import { clipURL, register } from "./retrieval";
+import { register } from "./retrieval";
 import { ThumbStrip } from "./thumbstrip";
 
 const RetrievalDialog = lazy(() => import("./dialog"));
@@ -264,16 +265,7 @@ function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number
         >
           <Icon name="shot" /> {t("replay.snapshot")}
         </button>
-        {clip && (
-          <a
-            className="deed"
-            href={clipURL(camera.id, clip, "mp4", clip.retrieval ?? register.find(camera.id, clip))}
-            download={fileName(camera.id, stamp(clip.from), "mp4")}
-            data-testid="replay-download"
-          >
-            <Icon name="download" /> {t("replay.download")}
-          </a>
-        )}
+        {clip && <Download camera={camera} clip={clip} me={me} />}
         {clip && <LockButton camera={camera} range={clip} now={window.to} />}
       </div>
       {ask && (
