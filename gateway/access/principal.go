@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 )
@@ -103,10 +104,15 @@ type Principal struct {
 
 // May reports whether the principal may do a at all; whether a camera is in its scope is another question.
 func (p Principal) May(a Action) bool {
+	return slices.Contains(p.Actions(), a)
+}
+
+// Actions lists what the principal may do at all. It is the caller's.
+func (p Principal) Actions() []Action {
 	if p.Kind == Node {
-		return a == NodeLink || a == NodeIngest || a == NodeRead
+		return []Action{NodeLink, NodeIngest, NodeRead}
 	}
-	return p.Role.May(a)
+	return actionsOf(p.Role)
 }
 
 // Key is the same for all requests of one login, token or node, and tells nothing of the secret.

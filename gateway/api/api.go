@@ -64,6 +64,10 @@ type Server struct {
 	acts    *acts     // what callers are doing just now
 	refused *refusals // what they tried in vain
 	locks   lockBook  // nil: no archive
+	feed    *feed
+	packer  *packer
+
+	listeners *listeners
 
 	mu    sync.Mutex // guards the field below
 	scope *scope     // of the inventory last seen
@@ -80,8 +84,12 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, log: o.Logger, now: o.Now, mux: http.NewServeMux(), refused: newRefusals(o.Now)}
+	s := &Server{
+		o: o, log: o.Logger, now: o.Now, mux: http.NewServeMux(), refused: newRefusals(o.Now), packer: newPacker(),
+		listeners: newListeners(),
+	}
 	s.acts = newActs(o.Access.Audit().Append, o.Now, o.Logger)
+	s.feed = newFeed(s.inventory, s.states, s.now)
 	s.huma = newHuma(s.mux, o.Version)
 	s.registerSession()
 	s.registerInventory()

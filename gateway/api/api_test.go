@@ -326,6 +326,7 @@ func TestRolesAndRoutes(t *testing.T) {
 		{"GET /v1/openapi.json", "admin officer investigator operator auditor node"},
 		{"GET /v1/units", "admin officer investigator operator auditor"},
 		{"GET /v1/cameras", "admin officer investigator operator auditor"},
+		{"HEAD /v1/changes", "admin officer investigator operator auditor"},
 		{"GET /v1/health/cameras", "admin officer operator auditor"},
 		{"POST /v1/whep/cam0", "admin officer investigator operator"},
 		{"POST /v1/walls", "admin officer investigator operator"},

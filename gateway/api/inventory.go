@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,18 +33,21 @@ type unitJSON struct {
 }
 
 type camerasInput struct {
-	Unit   string `query:"unit" doc:"only cameras of this unit and everything below"`
-	Q      string `query:"q" maxLength:"200" doc:"only cameras whose id, name, unit or grid contains this"`
-	Limit  int    `query:"limit" minimum:"0" maximum:"10000" doc:"0: all"`
-	Cursor string `query:"cursor" maxLength:"64" doc:"next of the page before"`
+	Unit   string   `query:"unit" doc:"only cameras of this unit and everything below"`
+	Q      string   `query:"q" maxLength:"200" doc:"only cameras whose id, name, unit or grid contains this"`
+	ID     []string `query:"id,explode" maxItems:"500" doc:"only these cameras; those out of scope are left out"`
+	Limit  int      `query:"limit" minimum:"0" maximum:"10000" doc:"0: all"`
+	Cursor string   `query:"cursor" maxLength:"64" doc:"next of the page before"`
 }
 
 type camerasOutput struct {
+	ETag string `header:"ETag" doc:"of all but now"`
 	Body camerasBody
 }
 
 type camerasBody struct {
 	Now     time.Time    `json:"now" doc:"the gateway's clock"`
+	Version string       `json:"version" doc:"what GET /v1/changes goes on from: its parameter since"`
 	Cameras []cameraJSON `json:"cameras"`
 	Next    string       `json:"next,omitempty" doc:"cursor of the next page; absent on the last"`
 }
@@ -106,22 +110,37 @@ func (s *Server) cameras(ctx context.Context, in *camerasInput) (*camerasOutput,
 	if in.Unit != "" && !sc.known(p, in.Unit) {
 		return nil, huma.Error404NotFound("no such unit")
 	}
+	// First the version, then the states: what changes in between is told twice rather than never.
+	version := s.feed.mark().String()
 	list := sc.find(p, in.Unit, in.Q)
+	if len(in.ID) > 0 {
+		list = slices.DeleteFunc(list, func(c district.Camera) bool { return !slices.Contains(in.ID, c.ID) })
+	}
 	if in.Cursor != "" {
 		if list, err = after(list, in.Cursor); err != nil {
 			return nil, err
 		}
 	}
-	out := &camerasOutput{Body: camerasBody{Now: s.now().UTC(), Cameras: []cameraJSON{}}}
+	out := &camerasOutput{Body: camerasBody{Now: s.now().UTC(), Version: version, Cameras: []cameraJSON{}}}
 	if in.Limit > 0 && len(list) > in.Limit {
 		list = list[:in.Limit]
 		out.Body.Next = list[len(list)-1].ID
 	}
 	states := s.states()
 	for _, c := range list {
-		out.Body.Cameras = append(out.Body.Cameras, s.describe(c, states))
+		out.Body.Cameras = append(out.Body.Cameras, describe(c, stateOf(c, states)))
 	}
-	return out, nil
+	out.ETag, err = tagOf(out.Body)
+	return out, err
+}
+
+// tagOf is the entity tag of a list: that of its content, whenever it was read.
+func tagOf(b camerasBody) (string, error) {
+	h := fnv.New128a()
+	if err := marshal(h, []any{b.Cameras, b.Next}); err != nil {
+		return "", fmt.Errorf("entity tag: %w", err)
+	}
+	return fmt.Sprintf(`W/"%x"`, h.Sum(nil)), nil
 }
 
 // known reports whether the unit exists and the principal may see it.
@@ -161,8 +180,7 @@ func after(list []district.Camera, cursor string) ([]district.Camera, error) {
 }
 
 // describe joins a camera with its state.
-func (s *Server) describe(c district.Camera, states map[string]status.Camera) cameraJSON {
-	st := stateOf(c, states)
+func describe(c district.Camera, st status.Camera) cameraJSON {
 	best := bestProfile(st.Profiles)
 	j := cameraJSON{
 		ID: c.ID, Name: c.Name, Kind: c.Kind, Unit: c.Unit, Grid: c.Grid, Location: c.Location, Edge: c.Edge,

@@ -55,6 +55,7 @@ func (s *Server) raw() []route {
 			doc("evidence-key", "Public key that the archive's checkpoints are signed with")},
 		{get, "/v1/storage", s.guarded(access.SeeHealth, s.o.Archive), doc("storage", "The archive's stores")},
 
+		{get, "/v1/changes", s.guarded(access.SeeInventory, http.HandlerFunc(s.changes)), changesDoc()},
 		{get, "/v1/link", s.guarded(access.NodeLink, s.o.Link), doc("link", "Control link of a node: WebSocket")},
 		{http.MethodPut, "/v1/ingest/segments/{camera}/{start}", s.guarded(access.NodeIngest, s.o.Ingest),
 			doc("ingest", "Ship a segment")},
@@ -199,6 +200,10 @@ func (s *Server) isWeb(r *http.Request) bool {
 // route answers a request that passed the guard.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	if _, pattern := s.mux.Handler(r); pattern != "" {
+		if packed(r.URL.Path) {
+			s.packer.wrap(s.mux).ServeHTTP(w, r)
+			return
+		}
 		s.mux.ServeHTTP(w, r)
 		return
 	}

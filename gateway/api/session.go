@@ -31,6 +31,8 @@ type loginBody struct {
 	Name    string      `json:"name"`
 	Role    access.Role `json:"role"`
 	Unit    string      `json:"unit" doc:"scope: this unit and everything below; empty: everything"`
+
+	May []access.Action `json:"may" doc:"what the role allows"`
 }
 
 type logoutOutput struct {
@@ -48,6 +50,8 @@ type meBody struct {
 	Kind    access.Kind `json:"kind"`
 	Expires *time.Time  `json:"expires,omitempty" doc:"when the session ends if it is not used; absent for tokens"`
 	Now     time.Time   `json:"now" doc:"the gateway's clock"`
+
+	May []access.Action `json:"may" doc:"what the role allows"`
 }
 
 func (s *Server) registerSession() {
@@ -75,6 +79,7 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*loginOutput, error
 		Cookie: *access.SessionCookie(l.Token, l.Ends, c.tls),
 		Body: loginBody{
 			Token: l.Token, Expires: l.Expires.UTC(), Name: l.Who.Name, Role: l.Who.Role, Unit: l.Who.Unit,
+			May: l.Who.Actions(),
 		},
 	}, nil
 }
@@ -120,7 +125,7 @@ func (s *Server) me(ctx context.Context, _ *struct{}) (*meOutput, error) {
 	if !ok {
 		return nil, huma.Error401Unauthorized(access.ErrNoCredential.Error())
 	}
-	out := &meOutput{Body: meBody{Name: p.Name, Role: p.Role, Unit: p.Unit, Kind: p.Kind, Now: s.now().UTC()}}
+	out := &meOutput{Body: meBody{Name: p.Name, Role: p.Role, Unit: p.Unit, Kind: p.Kind, Now: s.now().UTC(), May: p.Actions()}}
 	if !p.Expires.IsZero() {
 		t := p.Expires.UTC()
 		out.Body.Expires = &t
