@@ -20,7 +20,12 @@ export function useMeter(
     v.srcObject = stream;
     if (!stream) return;
     v.play().catch(() => undefined); // an interrupted play() is followed by the next one
-    return watchFrames(v, meter);
+    const unwatch = watchFrames(v, meter);
+    return () => {
+      unwatch();
+      // A <video> with a live track is never collected, nor is the tile around it.
+      v.srcObject = null;
+    };
   }, [video, stream, meter]);
   return meter;
 }
