@@ -141,10 +141,15 @@ export function fill(l: Layout, cameras: readonly string[]): Layout {
   return changes.length === 0 ? l : { ...l, tiles: put(l.tiles, changes) };
 }
 
-/** Where the next chosen camera goes: the target if empty or given, else the first empty tile, else round and round. */
-export function nextTile(l: Layout, target: number | undefined): number {
+/**
+ * Where the next chosen camera goes: the target if one is given, else the first empty tile, else the one after `last`
+ * (where the camera before went), round and round.
+ */
+export function nextTile(l: Layout, target: number | undefined, last?: number): number {
   if (target !== undefined && target < l.size) return target;
-  return Math.max(0, l.tiles.slice(0, l.size).indexOf(null));
+  const empty = l.tiles.slice(0, l.size).indexOf(null);
+  if (empty >= 0) return empty;
+  return last === undefined ? 0 : (last + 1) % l.size;
 }
 
 /** The pages of a tour of the whole wall: those with a picture, and apart from them who was left out. */

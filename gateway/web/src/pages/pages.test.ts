@@ -58,11 +58,15 @@ describe("the layout", () => {
     expect([l.tiles[0], l.tiles[8]]).toEqual(["b", null]);
     expect(resize(resize(assign(initial, 8, "q"), 4), 9).tiles[8]).toBe("q");
   });
-  it("chooses the target, else the first empty tile, else the first", () => {
+  it("chooses the target, else the first empty tile, else goes round and round", () => {
     const four = resize(initial, 4);
     expect(nextTile(four, 2)).toBe(2);
     expect(nextTile(assign(four, 0, "a"), 9)).toBe(1);
-    expect(nextTile(fill(four, ["a", "b", "c", "d"]), undefined)).toBe(0);
+    const full = fill(four, ["a", "b", "c", "d"]);
+    expect(nextTile(full, undefined)).toBe(0);
+    expect(nextTile(full, 2, 0)).toBe(2);
+    expect([0, 1, 2, 3].map((last) => nextTile(full, undefined, last))).toEqual([1, 2, 3, 0]);
+    expect(nextTile(clear(full, 3), undefined, 0)).toBe(3);
   });
   it("takes nothing odd from storage", () => {
     expect(valid(initial)).toBe(true);

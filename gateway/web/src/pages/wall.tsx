@@ -1,4 +1,4 @@
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { createPortal } from "react-dom";
 import type { Me } from "../api/types";
 import { useTexts } from "../i18n";
@@ -219,15 +219,18 @@ export default function Wall({ me }: { me: Me }) {
   }, []);
   useKeys(onSize, onEscape);
 
+  const last = useRef<number>(undefined); // the tile that the tree filled last
   const onPick = useCallback(
     (camera: string) => {
       if (narrow()) setTree(false);
       // Choosing a camera by hand ends a tour of the whole wall.
       if (focus !== undefined) return change((l) => assign(page(l, undefined), focus, camera));
-      change((l) => assign(page(l, undefined), nextTile(l, target), camera));
+      const tile = nextTile(layout, target, last.current);
+      last.current = tile;
+      change((l) => assign(page(l, undefined), tile, camera));
       setTarget((old) => (old === undefined ? undefined : (old + 1) % layout.size));
     },
-    [change, focus, target, layout.size],
+    [change, focus, target, layout],
   );
   const onClear = useCallback((slot: number) => change((l) => clear(l, slot)), [change]);
   const onTarget = useCallback((slot: number) => setTarget((old) => (old === slot ? undefined : slot)), []);
