@@ -152,7 +152,7 @@ function Recording({ row, t }: { row: Row; t: T }) {
 function Cards({ sums, chosen, onChoose }: { sums: Sums; chosen?: State; onChoose(s?: State): void }) {
   const { t } = useTexts();
   const live = sums.states.get("live") ?? 0;
-  const rate = sums.measured > 0 ? `${((live / sums.measured) * 100).toFixed(1)} %` : t("health.notMeasured");
+  const rate = sums.measured > 0 ? `${((live / sums.measured) * 100).toFixed(1)}%` : t("health.notMeasured");
   return (
     <div className="cards">
       <div className="card rate">

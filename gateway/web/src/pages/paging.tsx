@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Camera } from "../api/types";
 import { useTexts } from "../i18n";
+import { some } from "../lib/names";
 import { useHalfSecond } from "../lib/tick";
 import { Icon } from "../ui/icons";
 import { pages, type Tour } from "./layout";
@@ -95,8 +96,8 @@ export function PagingBar(p: BarProps) {
       {button("next", t("tour.next"), p.onNext, "paging-next")}
       {paused && <em>{t("tour.paused")}</em>}
       {names.length > 0 && (
-        <span className="skipped" title={names.join(", ")}>
-          <Icon name="warn" size={12} /> {t("tour.left", { n: names.length, names: names.slice(0, 3).join(", ") })}
+        <span className="skipped" title={names.join(t("tour.list"))}>
+          <Icon name="warn" size={12} /> {t("tour.left", { n: names.length, names: some(t, names) })}
         </span>
       )}
       <button type="button" className="quiet" onClick={p.onEdit}>
