@@ -39,8 +39,8 @@ type changeJSON struct {
 // changesDoc describes GET /v1/changes.
 func changesDoc() *huma.Operation {
 	op := doc("changes", "Cameras whose state changes, as it happens, and the inventory", "since")
-	op.Description = "Server-sent events. Each has the version from which the next call may go on, the gateway's clock, and " +
-		"the cameras that changed, as in GET /v1/cameras. Figures such as bit rates are no change. " +
+	op.Description = "Server-sent events. Each has the version from which the next call may go on, the gateway's clock, " +
+		"and the cameras that changed, as in GET /v1/cameras. Figures such as bit rates are no change. " +
 		"An event with reload set is the last one: read units and cameras again, then listen from their version."
 	op.Parameters[0].Description = "version of GET /v1/cameras or of an event; without it from now on"
 	op.Responses["200"] = &huma.Response{

@@ -125,7 +125,9 @@ func (s *Server) me(ctx context.Context, _ *struct{}) (*meOutput, error) {
 	if !ok {
 		return nil, huma.Error401Unauthorized(access.ErrNoCredential.Error())
 	}
-	out := &meOutput{Body: meBody{Name: p.Name, Role: p.Role, Unit: p.Unit, Kind: p.Kind, Now: s.now().UTC(), May: p.Actions()}}
+	out := &meOutput{Body: meBody{
+		Name: p.Name, Role: p.Role, Unit: p.Unit, Kind: p.Kind, Now: s.now().UTC(), May: p.Actions(),
+	}}
 	if !p.Expires.IsZero() {
 		t := p.Expires.UTC()
 		out.Body.Expires = &t
