@@ -154,9 +154,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 		})
 	}
 	run("access", g.access.Run)
-	run("changes", g.api.Run)
 	run("links", g.hub.Run)
-	run("audit", g.api.Run)
+	run("api", g.api.Run)
 	run("relay", g.relay.Run)
 	if g.rtsp != nil {
 		run("rtsp", g.rtsp.Run)

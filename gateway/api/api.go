@@ -105,9 +105,11 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Run ends the acts in the audit log as their time comes, until ctx ends; then it ends all of them. Without it an act
-// ends when another begins. The rows about its own beginning and end tell when the ends are that were never written.
+// Run ends the acts in the audit log as their time comes, until ctx ends; then it ends all of them, and the feeds of
+// changes. Without it an act ends when another begins. The rows about its own beginning and end tell when the ends are
+// that were never written.
 func (s *Server) Run(ctx context.Context) error {
+	defer s.listeners.end()
 	service := access.Event{Actor: "skein", Action: access.ActService, Outcome: access.Begun, Detail: "gateway"}
 	row, err := s.o.Access.Audit().Append(service)
 	if err != nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"net/http"
 	"sync"
@@ -64,15 +63,8 @@ type listeners struct {
 
 func newListeners() *listeners { return &listeners{stop: make(chan struct{}), of: map[string]int{}} }
 
-// Run waits for ctx to end, then ends the feeds of changes and waits for them. A server's Shutdown would wait for the
-// clients to leave.
-func (s *Server) Run(ctx context.Context) error {
-	<-ctx.Done()
-	s.listeners.end()
-	return nil
-}
-
-// end ends all feeds, now and for good, and returns when none is left.
+// end ends all feeds, now and for good, and returns when none is left. A server's Shutdown would wait for the clients to
+// leave.
 func (l *listeners) end() {
 	l.mu.Lock()
 	if !l.stopped {

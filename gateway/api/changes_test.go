@@ -407,16 +407,10 @@ func TestCamerasPackedAndTagged(t *testing.T) {
 func TestMeTellsWhatIsAllowed(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, nil)
-	for who, want := range map[string]string{
-		"auditor": "inventory health audit", "investigator": "inventory live replay retrieve",
-	} {
+	for who, watches := range map[string]bool{"officer": true, "auditor": false} {
 		me := decode[struct{ May []access.Action }](t, g.do(t, who, http.MethodGet, "/v1/me", ""))
-		var got []string
-		for _, a := range me.May {
-			got = append(got, string(a))
-		}
-		if strings.Join(got, " ") != want {
-			t.Errorf("%s may %v, want %s", who, got, want)
+		if !slices.Contains(me.May, access.SeeInventory) || slices.Contains(me.May, access.WatchLive) != watches {
+			t.Errorf("%s may %v", who, me.May)
 		}
 	}
 }
