@@ -48,7 +48,7 @@ func (g *Gateway) hurry(ctx context.Context, camera string, until time.Time) {
 func youngClip(r *http.Request, now time.Time) (camera string, until time.Time, ok bool) {
 	file, found := strings.CutPrefix(r.URL.Path, "/v1/clips/")
 	camera, kind, _ := strings.Cut(file, ".")
-	if !found || (kind != "mp4" && kind != "m3u8") {
+	if !found || (kind != "mp4" && kind != "m3u8" && kind != "json") {
 		return "", time.Time{}, false
 	}
 	until, err := time.Parse(time.RFC3339Nano, r.URL.Query().Get("to"))

@@ -57,6 +57,10 @@ func (s *Source) Skip(t time.Time) {
 	}
 }
 
+// Drop passes over n pictures, as a camera does that hangs for a while: they are never coded, and what follows goes on
+// from the last one that was, at its own time.
+func (s *Source) Drop(n int) { s.next += uint64(n) }
+
 // Next returns the next picture.
 func (s *Source) Next() Unit {
 	fps := s.encoder.video.FPS

@@ -27,16 +27,18 @@ const (
 )
 
 // clipRequest is GET /v1/clips/{camera}.mp4, {camera}.m3u8, or a part of the latter, {camera}/hls/{segment}/{part},
-// where the segment's name begins with its start in milliseconds. Of a part, from and to both are that start.
+// where the segment's name begins with its start in milliseconds. Of a part, from and to both are that start. The third
+// form, {camera}.json, is the clip's timeline: times, and no picture.
 type clipRequest struct {
 	camera    string
 	part      bool
+	timeline  bool
 	from, to  time.Time
 	retrieval string
 	download  bool
 }
 
-var errClipPath = errors.New("want /v1/clips/{camera}.mp4 or /v1/clips/{camera}.m3u8")
+var errClipPath = errors.New("want /v1/clips/{camera}.mp4, /v1/clips/{camera}.m3u8 or /v1/clips/{camera}.json")
 
 // parseClip reads the path after /v1/clips/ and the query.
 func parseClip(path string, q url.Values) (clipRequest, error) {
@@ -53,10 +55,11 @@ func parseClip(path string, q url.Values) (clipRequest, error) {
 		return c, nil
 	}
 	camera, kind, _ := strings.Cut(path, ".")
-	if len(f) != 1 || camera == "" || (kind != "mp4" && kind != "m3u8") {
+	if len(f) != 1 || camera == "" || (kind != "mp4" && kind != "m3u8" && kind != "json") {
 		return clipRequest{}, errClipPath
 	}
-	c.camera = camera
+	c.camera, c.timeline = camera, kind == "json"
+	c.download = c.download && !c.timeline
 	var err error
 	c.from, c.to, err = parseRange(q)
 	return c, err
@@ -110,7 +113,7 @@ func (s *Server) clip(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case r.Method == http.MethodHead:
+	case r.Method == http.MethodHead, c.timeline:
 		s.o.Archive.ServeHTTP(w, r) // shows nothing
 	case c.download:
 		s.download(w, r, p, c)

@@ -343,6 +343,9 @@ func TestClips(t *testing.T) {
 	}{
 		{"the last minutes", "officer", "GET /v1/clips/cam0.mp4?" + young, 200},
 		{"as HLS", "officer", "GET /v1/clips/cam0.m3u8?" + young, 200},
+		{"its times", "officer", "GET /v1/clips/cam0.json?" + young, 200},
+		{"old times, no retrieval", "officer", "GET /v1/clips/cam0.json?" + old, 403},
+		{"old times under the retrieval", "investigator", "GET /v1/clips/cam0.json?" + old + id, 200},
 		{"HEAD", "officer", "HEAD /v1/clips/cam0.mp4?" + young, 200},
 		{"a plus sign in the zone", "officer", "GET /v1/clips/cam0.mp4?from=2026-11-23T19:50:00+08:00&to=2026-11-23T19:51:00+08:00",
 			200},

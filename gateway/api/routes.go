@@ -77,36 +77,6 @@ func (s *Server) raw() []route {
 	return rs
 }
 
-// clipDocs describes routes whose pattern no router can hold: the forms of /v1/clips/, thumbnails and snapshots.
-func clipDocs() []route {
-	rs := []route{{method: http.MethodGet, path: "/v1/thumbnails/{camera}.jpg",
-		doc: doc("thumbnail", "A small picture of recorded footage", "at", "retrieval")}}
-	for _, kind := range []string{"mp4", "m3u8"} {
-		op := doc("clip-"+kind, "The exact range of a camera's footage as "+kind, "from", "to", "retrieval")
-		if kind == "mp4" {
-			op.Parameters = append(op.Parameters, originalSound(), asFile())
-		}
-		rs = append(rs, route{method: http.MethodGet, path: "/v1/clips/{camera}." + kind, doc: op})
-	}
-	return append(rs, snapshotDoc())
-}
-
-func asFile() *huma.Param {
-	return &huma.Param{
-		Name: "download", In: "query", Schema: &huma.Schema{Type: "string", Enum: []any{"1"}},
-		Description: "1: to take the footage away as a file. That is an act of its own: only investigators and " +
-			"administrators may, always under a registered retrieval, and every time is recorded with what was sent.",
-	}
-}
-
-func originalSound() *huma.Param {
-	return &huma.Param{
-		Name: "sound", In: "query", Schema: &huma.Schema{Type: "string", Enum: []any{"original"}},
-		Description: "original: the sound as it was recorded, byte for byte and with its gaps. " +
-			"Without it G.711 becomes FLAC, which browsers play, and gaps are filled with silence.",
-	}
-}
-
 // Routes lists the patterns of all routes but the console's, for tests and for people.
 func (s *Server) Routes() []string {
 	var out []string

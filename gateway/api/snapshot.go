@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"skein/gateway/access"
 	"skein/gateway/api/problem"
 )
@@ -36,6 +38,10 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 
 // snapshotDoc describes GET /v1/snapshots/{camera}.jpg, which the router sees as a file.
 func snapshotDoc() route {
-	op := doc("snapshot", "The last key frame of a camera's live stream as a JPEG; its age is in Skein-Age-Ms", "profile")
+	op := doc("snapshot", "The last key frame of a camera's live stream as a JPEG", "profile")
+	op.Responses["2XX"].Headers = map[string]*huma.Param{
+		"Skein-Frame-Time": timeHeader("when the picture was captured"),
+		"Skein-Age-Ms":     {Description: "its age at this gateway", Schema: &huma.Schema{Type: "integer"}},
+	}
 	return route{method: http.MethodGet, path: "/v1/snapshots/{camera}.jpg", doc: op}
 }

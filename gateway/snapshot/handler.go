@@ -16,6 +16,9 @@ import (
 // AgeHeader tells how old a picture is, in milliseconds since it reached the gateway.
 const AgeHeader = "Skein-Age-Ms"
 
+// TimeHeader tells when a picture was captured, RFC 3339, by the clock of the archive. Thumbnails have it too.
+const TimeHeader = "Skein-Frame-Time"
+
 // Handler serves GET …/{camera}.jpg?profile=main|sub; the camera is the last element of the path. The caller's
 // middleware has checked that it may be seen. unknown is what Streams returns for a camera or profile it does not
 // have. logger may be nil.
@@ -47,6 +50,7 @@ func Handler(s *Snapshots, unknown error, logger *slog.Logger) http.Handler {
 		h.Set("Content-Length", strconv.Itoa(len(pic.JPEG)))
 		h.Set("Cache-Control", "no-store")
 		h.Set("Last-Modified", pic.Taken.Format(http.TimeFormat))
+		h.Set(TimeHeader, pic.Taken.Format(time.RFC3339Nano))
 		h.Set(AgeHeader, strconv.FormatInt(max(time.Since(pic.Arrived).Milliseconds(), 0), 10))
 		if _, err := w.Write(pic.JPEG); err != nil {
 			logger.Debug("snapshot not written", "camera", camera, "error", err)

@@ -179,7 +179,7 @@ func TestProblems(t *testing.T) {
 	})
 }
 
-// A key frame of the simulation, decoded by the real program, is a picture of its size.
+// A key frame of the simulation, decoded by the real program, is a picture of its size that tells its own time.
 func TestDecodesRealPictures(t *testing.T) {
 	t.Parallel()
 	dec := snapshot.FindFFmpeg()
@@ -190,25 +190,36 @@ func TestDecodesRealPictures(t *testing.T) {
 		t.Skip("ffmpeg is missing")
 	}
 	for _, codec := range []media.Codec{media.H264, media.H265} {
-		src, err := sim.NewSource(sim.Camera{ID: "gate", Video: sim.Video{Codec: codec, Width: 1280, Height: 720}}, media.Main, time.Now())
+		cam := sim.Camera{ID: "gate", Video: sim.Video{Codec: codec, Width: 1280, Height: 720}}
+		src, err := sim.NewSource(cam, media.Main, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader, err := sim.NewReader(cam, media.Main)
 		if err != nil {
 			t.Fatal(err)
 		}
 		u := src.Next()
 		s := &one{stream: stream.New(stream.Options{})}
 		s.stream.Publish(&media.AccessUnit{
-			Desc: &media.Description{Tracks: []media.Track{{Codec: codec, ClockRate: 90000}}}, Key: u.Key, NALUs: u.NALUs, Arrival: time.Now(),
+			Desc: &media.Description{Tracks: []media.Track{{Codec: codec, ClockRate: 90000}}}, Key: u.Key, NALUs: u.NALUs, Wall: u.Wall, Arrival: time.Now(),
 		})
 		began := time.Now()
-		p, err := snapshot.New(snapshot.Options{Streams: s, Decoder: dec}).Get(t.Context(), "gate", media.Main)
-		if err != nil {
-			t.Fatal(err)
+		w := get(snapshot.Handler(snapshot.New(snapshot.Options{Streams: s, Decoder: dec}), errUnknown, nil), "/v1/snapshots/gate.jpg")
+		if w.Code != http.StatusOK {
+			t.Fatalf("%d %s", w.Code, w.Body)
 		}
-		img, err := jpeg.Decode(bytes.NewReader(p.JPEG))
+		size := w.Body.Len()
+		img, err := jpeg.Decode(w.Body)
 		if err != nil || img.Bounds().Dx() != 1280 || img.Bounds().Dy() != 720 {
 			t.Fatalf("%v: %v", codec, err)
 		}
-		t.Logf("%v: %d bytes after %v", codec, len(p.JPEG), time.Since(began).Round(time.Millisecond))
+		drawn, err := reader.Read(img)
+		if told := w.Header().Get(snapshot.TimeHeader); err != nil || told != u.Wall.Format(time.RFC3339Nano) ||
+			!drawn.Wall.Equal(u.Wall.Truncate(time.Millisecond)) {
+			t.Errorf("%v: the picture is told to be of %s, it shows %v, %v", codec, told, drawn.Wall, err)
+		}
+		t.Logf("%v: %d bytes after %v", codec, size, time.Since(began).Round(time.Millisecond))
 	}
 	if _, err := dec.Decode(t.Context(), media.H264, []byte{0, 0, 0, 1, 0x65, 1, 2, 3}); !errors.Is(err, snapshot.ErrDecode) {
 		t.Errorf("garbage: %v", err)

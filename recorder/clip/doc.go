@@ -11,7 +11,8 @@
 // Time inside a clip is wall time: t seconds after its first frame is the picture that was in force t seconds after
 // that frame was captured. The first frame is the one in force at the range's start, or the first after it where there
 // is no footage at that moment; the header Skein-Clip-From tells which. In a gap the last picture before it stands
-// still (its duration covers the gap); coverage and the playlist tell where gaps are.
+// still (its duration covers the gap). The clip's Timeline (the same range as .json) tells where gaps are and why, also
+// those at the range's ends, which the MP4 does not have: with it a player knows of every picture when it was captured.
 //
 // Where codec parameters change, the track has several sample entries. Another video codec is another track, which
 // begins with an empty edit at its time. Segments that overlap are cut at the start of the later one, so that no
@@ -30,5 +31,6 @@
 // # HLS
 //
 // A playlist points at parts of at least four seconds, each cut on demand from one segment, with decode times on one
-// timeline per playlist. Gaps and codec changes are discontinuities.
+// timeline per playlist. Gaps and codec changes are discontinuities, each followed by an EXT-X-PROGRAM-DATE-TIME: a
+// picture's time is the date of its part plus how far into the part it is shown.
 package clip

@@ -40,6 +40,7 @@ type Config struct {
 //	        [&download=1]                             to be saved
 //	        [&sound=original]                         sound as it was recorded
 //	GET /v1/clips/{camera}.m3u8?from&to               HLS playlist
+//	GET /v1/clips/{camera}.json?from&to               Timeline: which moment each picture of the MP4 is of
 //	GET /v1/clips/{camera}/hls/{segment}/init.mp4     and {first}-{last}.m4s: what the playlist points at
 //	GET /v1/coverage?from&to&camera=...               spans and typed gaps
 //
@@ -73,11 +74,11 @@ func NewHandler(c Config) *Handler {
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-// clip answers for both forms of a whole range.
+// clip answers for all forms of a whole range.
 func (h *Handler) clip(w http.ResponseWriter, r *http.Request) {
 	camera, kind, _ := strings.Cut(r.PathValue("file"), ".")
-	if camera == "" || (kind != "mp4" && kind != "m3u8") {
-		problem(w, http.StatusNotFound, "no such clip", "want /v1/clips/{camera}.mp4 or .m3u8")
+	if camera == "" || (kind != "mp4" && kind != "m3u8" && kind != "json") {
+		problem(w, http.StatusNotFound, "no such clip", "want /v1/clips/{camera}.mp4, .m3u8 or .json")
 		return
 	}
 	within, err := parseRange(r.URL.Query(), MaxRange)
@@ -85,11 +86,14 @@ func (h *Handler) clip(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
-	if kind == "m3u8" {
+	switch kind {
+	case "m3u8":
 		h.playlist(w, r, camera, within)
-		return
+	case "json":
+		h.timeline(w, r, camera, within)
+	default:
+		h.mp4(w, r, camera, within)
 	}
-	h.mp4(w, r, camera, within)
 }
 
 // soundOriginal is the value of the query's sound that asks for it as it was recorded.
