@@ -69,17 +69,15 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 	r.pictures = r.clips.NewThumbnails(clip.ThumbnailConfig{Dir: filepath.Join(p.cfg.DataDir, "thumbnails"), Log: log})
 	keeper, err := retain.New(retain.Options{
 		Index: noticed{ix, r}, Store: st, Guard: r.locks, Policy: retention(inv), Log: log, Metrics: p.reg,
-		Cap: p.cfg.Archive.MaxBytes, Every: sweepEvery, Now: r.clock.Now,
+		Every: sweepEvery, Now: r.clock.Now,
 	})
 	if err != nil {
 		r.close()
 		return nil, err
 	}
-	cfg := p.cfg.Archive
-	cfg.MaxBytes = 0 // the keeper holds the cap: it leaves tombstones and minds locks
-	r.role, err = recorder.New(cfg, recorder.Deps{
+	r.role, err = recorder.New(p.cfg.Archive, recorder.Deps{
 		Store: st, Index: ix, Authorize: nodeTokens(p.cfg), Retain: keeper, Ready: r.ready, Free: freeSpace(p.cfg),
-		Remove: keeper.Remove, Log: log, Registry: p.reg,
+		Evict: evict(keeper), Keep: retention(inv), Log: log, Registry: p.reg,
 		Docs: st, Clips: r.clips,
 	})
 	if err != nil {
@@ -219,6 +217,17 @@ func (r *recorderRole) rebuild(ctx context.Context) error {
 
 // sweepEvery is the time between retention sweeps: deletions of one sweep share a tombstone document.
 const sweepEvery = 2 * time.Minute
+
+// evict makes room as retention does: with tombstones, and minding locks.
+func evict(k *retain.Keeper) func(context.Context, string, []segment.Record) (int, int64, error) {
+	return func(ctx context.Context, camera string, list []segment.Record) (int, int64, error) {
+		res, err := k.Evict(ctx, camera, list)
+		if err == nil && res.Failed > 0 {
+			err = fmt.Errorf("the store or the index refused to delete %d segments of camera %s", res.Failed, camera)
+		}
+		return res.Deleted, res.Bytes, err
+	}
+}
 
 // noticed is the index as retention sees it: the recorder is told what goes.
 type noticed struct {

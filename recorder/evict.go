@@ -1,29 +1,81 @@
 package recorder
 
 import (
+	"cmp"
+	"container/heap"
 	"context"
-	"errors"
 	"time"
 
 	"skein/recorder/segment"
-	"skein/recorder/store"
 )
 
-// evictor removes the oldest footage of all cameras while the archive is over its bounds. One goroutine uses it.
+const (
+	// evictTo is to how many percent of its bound an archive is brought that has reached it: deletions that come many
+	// at a time share their tombstones.
+	evictTo = 97
+	// perEviction bounds how many segments one turn removes; the next goes on.
+	perEviction = 2000
+	// forEver is the retention, in days, that counts for a camera whose footage is kept for ever.
+	forEver = 3650
+)
+
+// evictor makes room while the archive is over its bounds. Footage goes first that has used up most of what its camera
+// was promised, so that a shortage is shared: where all are kept equally long that is the oldest of all. One goroutine
+// uses it.
 type evictor struct {
-	r       *Recorder
-	cameras map[string]*oldest
-	warned  bool
+	r     *Recorder
+	heads heads // of one turn
+	stuck bool  // it was said that nothing may be removed
 }
 
-// oldest walks the records of one camera from the oldest on.
-type oldest struct {
-	list []segment.Record // of one day, in order
-	days []time.Time      // still to be read
+// head is the oldest record left of one camera.
+type head struct {
+	camera string
+	keep   time.Duration    // promised
+	list   []segment.Record // of one day, in order
+	days   []time.Time      // still to be read
 }
 
-// reset forgets what was read: the index is asked again.
-func (e *evictor) reset() { e.cameras = nil }
+// used is which part of its retention the camera's oldest footage has used up.
+func (h *head) used(now time.Time) float64 {
+	return float64(now.Sub(h.list[0].Start)) / float64(h.keep)
+}
+
+// fill reads on until there is a record, and reports whether there is.
+func (h *head) fill(ctx context.Context, x Index) (ok bool, err error) {
+	for len(h.list) == 0 && len(h.days) > 0 {
+		if h.list, err = dayOf(ctx, x, h.camera, h.days[0]); err != nil {
+			return false, err
+		}
+		h.days = h.days[1:]
+	}
+	return len(h.list) > 0, nil
+}
+
+// heads is a heap: the footage that goes first is on top.
+type heads struct {
+	now  time.Time // one moment for all, so that their order does not change meanwhile
+	list []*head
+}
+
+// Len implements heap.Interface.
+func (h *heads) Len() int { return len(h.list) }
+
+// Less implements heap.Interface.
+func (h *heads) Less(i, j int) bool { return h.list[i].used(h.now) > h.list[j].used(h.now) }
+
+// Swap implements heap.Interface.
+func (h *heads) Swap(i, j int) { h.list[i], h.list[j] = h.list[j], h.list[i] }
+
+// Push implements heap.Interface.
+func (h *heads) Push(x any) { h.list = append(h.list, x.(*head)) } //nolint:forcetypeassert // only heads are pushed
+
+// Pop implements heap.Interface.
+func (h *heads) Pop() any {
+	last := h.list[len(h.list)-1]
+	h.list = h.list[:len(h.list)-1]
+	return last
+}
 
 // over returns how many bytes must go.
 func (e *evictor) over() int64 {
@@ -34,7 +86,7 @@ func (e *evictor) over() int64 {
 	}
 	var must int64
 	if limit := r.cfg.MaxBytes; limit > 0 && total > limit {
-		must = total - limit/100*98
+		must = total - limit/100*evictTo
 	}
 	if r.cfg.MinFree > 0 && r.deps.Free != nil {
 		if free, _, err := r.deps.Free(); err == nil && free < r.cfg.MinFree {
@@ -50,87 +102,114 @@ func (e *evictor) run(ctx context.Context) {
 	if must <= 0 {
 		return
 	}
-	if e.cameras == nil {
-		if err := e.load(ctx); err != nil {
-			e.r.log.Error("oldest footage could not be found", "err", err)
-			return
-		}
+	if err := e.load(ctx); err != nil {
+		e.r.log.Error("oldest footage could not be found", "error", err)
+		return
 	}
 	var freed int64
 	var n int
 	for freed < must && ctx.Err() == nil {
-		id, c, err := e.pick(ctx)
+		chosen, err := e.choose(ctx, must-freed)
 		if err != nil {
-			e.r.log.Error("oldest footage could not be found", "err", err)
+			e.r.log.Error("oldest footage could not be found", "error", err)
 			break
 		}
-		if c == nil {
-			if !e.warned {
-				e.warned = true
-				e.r.log.Error("archive is over its bound and nothing may be removed", "over", must-freed)
+		if len(chosen) == 0 {
+			if !e.stuck {
+				e.stuck = true
+				e.r.log.Error("archive is over its bound and nothing may be removed: all that is left is locked",
+					"over", must-freed)
 			}
-			e.reset()
 			break
 		}
-		rec := c.list[0]
-		c.list = c.list[1:]
-		err = e.r.deps.Remove(ctx, id, rec)
-		if errors.Is(err, store.ErrLocked) {
-			continue
-		}
+		gone, bytes, err := e.remove(ctx, chosen)
+		n += gone
+		freed += bytes
 		if err != nil {
-			e.r.log.Error("segment could not be removed", "camera", id, "segment", rec.Key(id), "err", err)
-			e.reset()
+			if ctx.Err() == nil {
+				e.r.log.Error("footage could not be removed", "error", err)
+			}
 			break
 		}
-		var next time.Time
-		if len(c.list) > 0 {
-			next = c.list[0].Start
-		}
-		e.r.usage.removed(id, rec, next)
-		freed += rec.Bytes
-		n++
 	}
 	if n > 0 {
-		e.warned = false
+		e.stuck = false
 		e.r.m.evicted.Add(float64(n))
 		e.r.m.evictedBytes.Add(float64(freed))
 		e.r.log.Info("oldest footage removed to keep the archive within its bound", "segments", n, "bytes", freed)
 	}
 }
 
+// choose takes the records that go first, together about so many bytes, by camera.
+func (e *evictor) choose(ctx context.Context, bytes int64) (map[string][]segment.Record, error) {
+	chosen := map[string][]segment.Record{}
+	for n := 0; bytes > 0 && n < perEviction && len(e.heads.list) > 0; n++ {
+		h := e.heads.list[0]
+		rec := h.list[0]
+		h.list = h.list[1:]
+		chosen[h.camera] = append(chosen[h.camera], rec)
+		bytes -= rec.Bytes
+		ok, err := h.fill(ctx, e.r.deps.Index)
+		switch {
+		case err != nil:
+			return nil, err
+		case ok:
+			heap.Fix(&e.heads, 0)
+		default:
+			heap.Pop(&e.heads)
+		}
+	}
+	return chosen, nil
+}
+
+// load finds the oldest footage of every camera.
 func (e *evictor) load(ctx context.Context) error {
 	ids, err := e.r.deps.Index.Cameras(ctx)
 	if err != nil {
 		return err
 	}
-	cameras := make(map[string]*oldest, len(ids))
+	e.heads = heads{now: time.Now()}
 	for _, id := range ids {
 		days, err := e.r.deps.Index.Days(ctx, id)
 		if err != nil {
 			return err
 		}
-		cameras[id] = &oldest{days: days}
+		h := &head{camera: id, days: days, keep: time.Duration(cmp.Or(e.r.keep(id), forEver)) * 24 * time.Hour}
+		ok, err := h.fill(ctx, e.r.deps.Index)
+		if err != nil {
+			return err
+		}
+		if ok {
+			e.heads.list = append(e.heads.list, h)
+		}
 	}
-	e.cameras = cameras
+	heap.Init(&e.heads)
 	return nil
 }
 
-// pick returns the camera whose next record is the oldest, nil if there is none.
-func (e *evictor) pick(ctx context.Context) (id string, c *oldest, err error) {
-	for name, o := range e.cameras {
-		for len(o.list) == 0 && len(o.days) > 0 {
-			if o.list, err = dayOf(ctx, e.r.deps.Index, name, o.days[0]); err != nil {
-				return "", nil, err
-			}
-			o.days = o.days[1:]
-		}
-		if len(o.list) == 0 {
-			continue
-		}
-		if c == nil || o.list[0].Start.Before(c.list[0].Start) {
-			id, c = name, o
+// tooYoung counts the segments whose retention, in days, is not over; 0 is for ever.
+func tooYoung(list []segment.Record, keep int, now time.Time) (n int) {
+	for _, rec := range list {
+		if keep == 0 || rec.End().AddDate(0, 0, keep).After(now) {
+			n++
 		}
 	}
-	return id, c, nil
+	return n
+}
+
+// remove deletes what was chosen, and notes what went before the retention of its camera was over.
+func (e *evictor) remove(ctx context.Context, chosen map[string][]segment.Record) (n int, bytes int64, err error) {
+	now := time.Now()
+	for id, list := range chosen {
+		gone, size, err := e.r.deps.Evict(ctx, id, list)
+		n += gone
+		bytes += size
+		if err != nil {
+			return n, bytes, err
+		}
+		if n := min(gone, tooYoung(list, e.r.keep(id), now)); n > 0 {
+			e.r.early.note(id, n, now)
+		}
+	}
+	return n, bytes, nil
 }

@@ -1,20 +1,23 @@
 package recorder_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"skein/recorder"
 	"skein/recorder/segment"
-	"skein/recorder/store"
 )
 
 func sum(b []byte) [32]byte { return sha256.Sum256(b) }
@@ -25,19 +28,25 @@ func (b *bed) fill(n int, cameras ...string) (bytes int64) {
 	start := time.Now().UTC().Truncate(time.Millisecond).Add(-time.Duration(n) * 4 * time.Second)
 	for _, c := range cameras {
 		for i := range n {
-			m, data := footage(b.t, c, uint64(i+1), start.Add(time.Duration(i)*4*time.Second), 4)
-			path := filepath.Join(b.dir, fmt.Sprintf("in-%s-%d", c, i))
-			if err := os.WriteFile(path, data, 0o600); err != nil {
-				b.t.Fatal(err)
-			}
-			if _, err := b.rec.Ship(b.t.Context(), m, path); err != nil {
-				b.t.Fatal(err)
-			}
-			_ = os.Remove(path)
-			bytes += m.Bytes
+			bytes += b.ship(c, uint64(i+1), start.Add(time.Duration(i)*4*time.Second))
 		}
 	}
 	return bytes
+}
+
+// ship ships one segment of 4 s.
+func (b *bed) ship(camera string, seq uint64, start time.Time) (bytes int64) {
+	b.t.Helper()
+	m, data := footage(b.t, camera, seq, start, 4)
+	path := filepath.Join(b.dir, fmt.Sprintf("in-%s-%d", camera, seq))
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := b.rec.Ship(b.t.Context(), m, path); err != nil {
+		b.t.Fatal(err)
+	}
+	_ = os.Remove(path)
+	return m.Bytes
 }
 
 // runUntil runs the role until ok holds.
@@ -67,18 +76,24 @@ func TestArchiveStaysBelowItsBound(t *testing.T) {
 	t.Parallel()
 	const limit = 700_000
 	var locked string
-	b := newBed(t, recorder.Config{MaxBytes: limit}, func(d *recorder.Deps) {
+	var b *bed
+	b = newBed(t, recorder.Config{MaxBytes: limit}, func(d *recorder.Deps) {
 		x, s := d.Index, d.Store
-		d.Remove = func(ctx context.Context, camera string, r segment.Record) error {
-			key := r.Key(camera)
-			if locked == "" || locked == key {
-				locked = key // the very oldest
-				return store.ErrLocked
+		d.Evict = func(ctx context.Context, camera string, list []segment.Record) (n int, bytes int64, err error) {
+			for _, r := range list {
+				key := r.Key(camera)
+				if locked == "" || locked == key {
+					locked = key // the very oldest
+					continue
+				}
+				if err := errors.Join(x.Remove(ctx, camera, r), s.Delete(ctx, r.Shard, key)); err != nil {
+					return n, bytes, err
+				}
+				b.rec.Removed(camera, r)
+				n++
+				bytes += r.Bytes
 			}
-			if err := x.Remove(ctx, camera, r); err != nil {
-				return err
-			}
-			return s.Delete(ctx, r.Shard, key)
+			return n, bytes, nil
 		}
 	})
 	total := b.fill(20, "a", "b")
@@ -106,12 +121,82 @@ func TestArchiveStaysBelowItsBound(t *testing.T) {
 			oldest[c] = r.Start
 		}
 	}
-	if bytes > limit || bytes < limit*9/10 {
+	if bytes > limit || bytes < limit*9/10 || b.rec.Storage().Bytes != bytes {
 		t.Errorf("%d bytes left of %d allowed", bytes, limit)
 	}
 	if d := oldest["a"].Sub(oldest["b"]).Abs(); d > 4*time.Second {
 		t.Errorf("cameras begin %v apart: not the oldest went", d)
 	}
+}
+
+// A shortage is shared by what was promised, the bound is held while footage goes on coming, and neither is silent.
+func TestShortageIsSharedAndTold(t *testing.T) {
+	t.Parallel()
+	const limit = 700_000
+	var log lines
+	keep := map[string]int{"long": 60, "short": 20}
+	b := newBed(t, recorder.Config{MaxBytes: limit}, func(d *recorder.Deps) {
+		d.Keep = func(camera string) int { return keep[camera] }
+		d.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- b.rec.Run(ctx) }()
+	for !b.rec.Storage().Measured {
+		time.Sleep(time.Millisecond)
+	}
+	start := time.Now().UTC().Truncate(time.Millisecond).Add(-time.Hour)
+	var most int64
+	for i := range 60 {
+		for _, c := range []string{"long", "short"} {
+			b.ship(c, uint64(i+1), start.Add(time.Duration(i)*4*time.Second))
+		}
+		for deadline := time.Now().Add(10 * time.Second); b.rec.Storage().Bytes > limit; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the bound is not held")
+			}
+		}
+		most = max(most, b.rec.Storage().Bytes)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	s := b.rec.Storage()
+	if most < limit*9/10 || s.MaxBytes != limit || s.DaysHeld == nil || *s.DaysHeld > 1 {
+		t.Errorf("at most %d bytes were held of %d; %+v", most, limit, s)
+	}
+	long, short := s.Cameras[0], s.Cameras[1]
+	if long.Segments < short.Segments*2 {
+		t.Errorf("kept of 60 days %d segments, of 20 days %d: want about three times as many", long.Segments, short.Segments)
+	}
+	r := s.Retention
+	if r.Kept || r.Early == 0 || r.Short == 0 || !short.Short || short.KeepDays != 20 {
+		t.Errorf("retention is not kept, and nothing tells: %+v %+v", r, short)
+	}
+	if n := strings.Count(log.String(), "retention is not kept"); n != 1 || !strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("the log tells %d times: %s", n, &log)
+	}
+}
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+// String returns what was written.
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 func TestMeasuringFindsWhatIsThere(t *testing.T) {

@@ -50,7 +50,18 @@ func newMetrics(r *Recorder, reg prometheus.Registerer) *metrics {
 			n, _ := r.usage.bytes()
 			return float64(n)
 		})
-	all = append(all, m.seconds, refused, stored)
+	kept := prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("retention_kept",
+		"1 while no footage goes before the retention of its camera is over, 0 for an hour after some did.")),
+		func() float64 {
+			if r.Storage().Retention.Kept {
+				return 1
+			}
+			return 0
+		})
+	early := prometheus.NewCounterFunc(prometheus.CounterOpts(opts("early_segments_total",
+		"Segments that went before the retention of their camera was over.")),
+		func() float64 { return float64(r.early.segments()) })
+	all = append(all, m.seconds, refused, stored, kept, early)
 	if reg != nil {
 		reg.MustRegister(all...)
 	}

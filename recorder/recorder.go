@@ -51,9 +51,11 @@ type Deps struct {
 	Clips http.Handler
 	// Retain is the loop that deletes footage by age. Nil: none.
 	Retain Runner
-	// Remove deletes one segment to make room, index record first, and gives store.ErrLocked for what may not go.
-	// Nil: the index record, then the object.
-	Remove func(ctx context.Context, camera string, r segment.Record) error
+	// Evict deletes segments of a camera to make room, index record first, tells Removed of each, and returns what
+	// went: locked footage stays. Nil: the index records, then the objects.
+	Evict func(ctx context.Context, camera string, list []segment.Record) (n int, bytes int64, err error)
+	// Keep tells for how many days footage of a camera is kept; 0 or less is for ever. Nil: for ever.
+	Keep func(camera string) (days int)
 	// Docs keeps gap documents. Nil: gaps are only known from manifests.
 	Docs Documents
 	// Free tells the free and the whole space of the store in bytes. Nil: unknown.
@@ -73,6 +75,8 @@ type Recorder struct {
 	slots chan struct{} // segments being received
 	usage *usage
 	evict evictor // owned by Run
+	early early
+	full  chan struct{} // capacity 1: the archive has grown beyond its bound
 	gaps  *gapBook
 }
 
@@ -86,12 +90,14 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Recorder{cfg: cfg, deps: deps, log: deps.Log, slots: make(chan struct{}, cfg.Parallel), usage: newUsage()}
+	r.full = make(chan struct{}, 1)
 	r.evict.r = r
+	r.early = early{log: deps.Log, cameras: map[string]time.Time{}}
 	if deps.Docs != nil {
 		r.gaps = newGapBook(deps.Docs)
 	}
-	if r.deps.Remove == nil {
-		r.deps.Remove = r.remove
+	if r.deps.Evict == nil {
+		r.deps.Evict = r.remove
 	}
 	r.m = newMetrics(r, deps.Registry)
 	return r, nil
@@ -133,10 +139,26 @@ func (r *Recorder) ready(w http.ResponseWriter, q *http.Request) {
 	_, _ = w.Write([]byte("ready\n"))
 }
 
-// remove deletes a segment: the record, then the object, so that a record always has its object.
-func (r *Recorder) remove(ctx context.Context, camera string, rec segment.Record) error {
-	if err := r.deps.Index.Remove(ctx, camera, rec); err != nil {
-		return err
+// remove deletes segments, of each the record, then the object, so that a record always has its object.
+func (r *Recorder) remove(ctx context.Context, camera string, list []segment.Record) (n int, bytes int64, err error) {
+	for _, rec := range list {
+		if err := r.deps.Index.Remove(ctx, camera, rec); err != nil {
+			return n, bytes, err
+		}
+		r.Removed(camera, rec)
+		if err := r.deps.Store.Delete(ctx, rec.Shard, rec.Key(camera)); err != nil {
+			return n, bytes, err
+		}
+		n++
+		bytes += rec.Bytes
 	}
-	return r.deps.Store.Delete(ctx, rec.Shard, rec.Key(camera))
+	return n, bytes, nil
+}
+
+// keep tells for how many days footage of a camera is kept; 0 is for ever.
+func (r *Recorder) keep(camera string) int {
+	if r.deps.Keep == nil {
+		return 0
+	}
+	return max(0, r.deps.Keep(camera))
 }

@@ -39,7 +39,6 @@ func (r *Recorder) keepBounds(ctx context.Context) {
 				r.log.Warn("size of the archive could not be measured; trying again", "err", err)
 			} else {
 				scanned = time.Now()
-				r.evict.reset()
 			}
 		}
 		if !scanned.IsZero() {
@@ -49,6 +48,7 @@ func (r *Recorder) keepBounds(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-r.full:
 		}
 	}
 }

@@ -65,7 +65,12 @@ func (r *Recorder) indexed(ctx context.Context, m segment.Manifest, shard string
 		return segment.Receipt{}, err
 	}
 	if have == nil {
-		r.usage.add(m.Camera, rec, time.Now())
+		if total := r.usage.add(m.Camera, rec, time.Now()); r.cfg.MaxBytes > 0 && total > r.cfg.MaxBytes {
+			select {
+			case r.full <- struct{}{}:
+			default: // it is known
+			}
+		}
 	}
 	r.m.stored(m, have != nil)
 	return segment.Receipt{

@@ -2,9 +2,7 @@ package recorder
 
 import (
 	"context"
-	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -53,8 +51,8 @@ func (u *usage) camera(id string) *cameraUsage {
 	return c
 }
 
-// add counts a segment just indexed.
-func (u *usage) add(camera string, r segment.Record, now time.Time) {
+// add counts a segment just indexed, and returns how many bytes there are now in all.
+func (u *usage) add(camera string, r segment.Record, now time.Time) (total int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	c := u.camera(camera)
@@ -63,6 +61,7 @@ func (u *usage) add(camera string, r segment.Record, now time.Time) {
 	if c.scanning != nil {
 		c.scanning[idOf(r)] = r.Bytes
 	}
+	return u.total
 }
 
 func (c *cameraUsage) add(r segment.Record, now time.Time) {
@@ -86,8 +85,8 @@ func (c *cameraUsage) add(r segment.Record, now time.Time) {
 	}
 }
 
-// removed counts a segment out. next is the start of the oldest one left, zero if not known.
-func (u *usage) removed(camera string, r segment.Record, next time.Time) {
+// removed counts a segment out.
+func (u *usage) removed(camera string, r segment.Record) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	c := u.cameras[camera]
@@ -97,8 +96,8 @@ func (u *usage) removed(camera string, r segment.Record, next time.Time) {
 	c.bytes -= r.Bytes
 	c.segments--
 	u.total -= r.Bytes
-	if !next.IsZero() {
-		c.oldest = next
+	if !r.Start.After(c.oldest) && r.End().After(c.oldest) {
+		c.oldest = r.End() // there about the next one begins; the index is measured again every hour
 	}
 }
 
@@ -190,30 +189,7 @@ func dayOf(ctx context.Context, x Index, camera string, day time.Time) ([]segmen
 
 // Removed tells the role that something else, such as retention, has removed a segment.
 func (r *Recorder) Removed(camera string, rec segment.Record) {
-	r.usage.removed(camera, rec, time.Time{})
-}
-
-// Storage is what GET /v1/storage answers. Sizes are bytes; rates are over the last day of footage.
-type Storage struct {
-	Bytes       int64           `json:"bytes"`
-	Segments    int64           `json:"segments"`
-	MaxBytes    int64           `json:"max_bytes,omitempty"`
-	Free        *int64          `json:"free,omitempty"`
-	BytesPerDay int64           `json:"bytes_per_day"`
-	DaysLeft    *float64        `json:"days_left,omitempty"` // until the archive is full
-	DaysHeld    *float64        `json:"days_held,omitempty"` // days of footage that fit in all
-	Measured    bool            `json:"measured"`            // false: still being counted
-	Cameras     []CameraStorage `json:"cameras"`
-}
-
-// CameraStorage is one camera's part.
-type CameraStorage struct {
-	Camera      string    `json:"camera"`
-	Bytes       int64     `json:"bytes"`
-	Segments    int64     `json:"segments"`
-	Oldest      time.Time `json:"oldest,omitzero"`
-	Newest      time.Time `json:"newest,omitzero"`
-	BytesPerDay int64     `json:"bytes_per_day"`
+	r.usage.removed(camera, rec)
 }
 
 // perDay returns the growth of a camera, from the hours that are complete as far as possible.
@@ -236,49 +212,4 @@ func (c *cameraUsage) perDay(now time.Time) int64 {
 		return 0
 	}
 	return int64(float64(sum) / span.Hours() * 24)
-}
-
-// Storage returns how much footage there is and how long the space will last.
-func (r *Recorder) Storage() Storage {
-	now := time.Now()
-	out := Storage{MaxBytes: r.cfg.MaxBytes, Cameras: []CameraStorage{}}
-	u := r.usage
-	u.mu.Lock()
-	out.Measured = u.ready
-	for id, c := range u.cameras {
-		s := CameraStorage{
-			Camera: id, Bytes: c.bytes, Segments: c.segments, Oldest: c.oldest, Newest: c.newest,
-			BytesPerDay: c.perDay(now),
-		}
-		out.Bytes += s.Bytes
-		out.Segments += s.Segments
-		out.BytesPerDay += s.BytesPerDay
-		out.Cameras = append(out.Cameras, s)
-	}
-	u.mu.Unlock()
-	slices.SortFunc(out.Cameras, func(a, b CameraStorage) int { return strings.Compare(a.Camera, b.Camera) })
-	capacity := r.cfg.MaxBytes
-	if r.deps.Free != nil {
-		if free, _, err := r.deps.Free(); err == nil {
-			out.Free = &free
-			room := out.Bytes + max(0, free-r.cfg.MinFree)
-			if capacity == 0 || room < capacity {
-				capacity = room
-			}
-		}
-	}
-	if capacity > 0 && out.BytesPerDay > 0 {
-		left := float64(max(0, capacity-out.Bytes)) / float64(out.BytesPerDay)
-		held := float64(capacity) / float64(out.BytesPerDay)
-		out.DaysLeft, out.DaysHeld = &left, &held
-	}
-	return out
-}
-
-func (r *Recorder) storage(w http.ResponseWriter, q *http.Request) {
-	s := r.Storage()
-	if want := q.URL.Query()["camera"]; len(want) > 0 {
-		s.Cameras = slices.DeleteFunc(s.Cameras, func(c CameraStorage) bool { return !slices.Contains(want, c.Camera) })
-	}
-	writeJSON(w, s)
 }

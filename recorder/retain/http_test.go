@@ -48,7 +48,7 @@ func TestLockedOverHTTPSurvives(t *testing.T) {
 		t.Fatalf("%d %+v", code, l)
 	}
 	k := a.keeper(t, func(o *retain.Options) {
-		o.Guard, o.Policy, o.Cap = locks, func(string) int { return 3 }, 1
+		o.Guard, o.Policy = locks, func(string) int { return 3 }
 	})
 	if r := sweep(t, k); r.Deleted != 7 || r.Locked < 3 {
 		t.Fatalf("%+v", r)
@@ -60,8 +60,8 @@ func TestLockedOverHTTPSurvives(t *testing.T) {
 	if err != nil || len(left) == 0 {
 		t.Fatal(left, err)
 	}
-	if err := k.Remove(t.Context(), "cam", left[0]); !errors.Is(err, store.ErrLocked) {
-		t.Fatalf("making room: %v", err)
+	if r, err := k.Evict(t.Context(), "cam", left[:1]); err != nil || r.Deleted != 0 || r.Locked != 1 {
+		t.Fatalf("making room: %+v %v", r, err)
 	}
 	var all struct{ Locks []retain.LockBody }
 	if code := ask(t, h, http.MethodGet, "/v1/locks", "", &all); code != 200 || len(all.Locks) != 1 || all.Locks[0].ID != l.ID {

@@ -1,6 +1,6 @@
 // Package retain lets footage age: it deletes what its camera's retention class no longer covers, record first, object
-// second, at a bounded rate, and leaves a tombstone of each segment. Locked footage is deleted by nothing here. It also
-// evicts the oldest footage of a store with a byte cap, and forecasts how much the classes will need.
+// second, at a bounded rate, and leaves a tombstone of each segment. Locked footage is deleted by nothing here. What the
+// recorder chooses to make room goes the same way.
 package retain
 
 import (
@@ -46,7 +46,7 @@ type Rule string
 // The rules.
 const (
 	RuleAge Rule = "age" // older than the camera's class
-	RuleCap Rule = "cap" // evicted: the store has reached its byte cap
+	RuleCap Rule = "cap" // evicted: the store has reached its bound
 )
 
 // Options configure a Keeper.
@@ -56,12 +56,7 @@ type Options struct {
 	Guard  Guard  // nil: nothing is ever locked
 	Policy Policy // nil: keep for ever
 
-	// Cap is how many bytes of footage the store may hold; 0: no cap. Beyond it the oldest segments of all cameras go,
-	// but none younger than MinAge.
-	Cap    int64
-	MinAge time.Duration
-
-	Every   time.Duration // between sweeps, default 5 minutes, with a cap 15 s
+	Every   time.Duration // between sweeps, default 5 minutes
 	Rate    float64       // deletions a second at most, default 200
 	Log     *slog.Logger  // nil: discard
 	Metrics prometheus.Registerer
@@ -80,8 +75,8 @@ func New(o Options) (*Keeper, error) {
 	if o.Index == nil || o.Store == nil {
 		return nil, errors.New("retain: an index and a store are needed")
 	}
-	if o.Cap < 0 || o.MinAge < 0 || o.Rate < 0 {
-		return nil, errors.New("retain: cap, minimum age and rate must not be negative")
+	if o.Rate < 0 {
+		return nil, errors.New("retain: the rate must not be negative")
 	}
 	if o.Policy == nil {
 		o.Policy = func(string) int { return 0 }
@@ -91,9 +86,6 @@ func New(o Options) (*Keeper, error) {
 	}
 	if o.Every == 0 {
 		o.Every = 5 * time.Minute
-		if o.Cap > 0 {
-			o.Every = 15 * time.Second
-		}
 	}
 	if o.Rate == 0 {
 		o.Rate = 200
@@ -117,7 +109,6 @@ type Result struct {
 	Bytes   int64 `json:"bytes"`
 	Locked  int   `json:"locked"` // due, but locked
 	Failed  int   `json:"failed"` // due, but the store or index refused
-	Held    int64 `json:"held"`   // bytes of footage left, only with a cap
 }
 
 func (r *Result) add(o Result) {
@@ -167,14 +158,6 @@ func (k *Keeper) Sweep(ctx context.Context) (Result, error) {
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("retention of camera %s: %w", id, err))
-		}
-	}
-	if k.o.Cap > 0 {
-		r, err := k.evict(ctx, cameras)
-		total.add(r)
-		total.Held = r.Held
-		if err != nil {
-			failed = append(failed, fmt.Errorf("eviction: %w", err))
 		}
 	}
 	k.metrics.sweep(total)

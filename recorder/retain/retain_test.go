@@ -3,7 +3,6 @@ package retain_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -185,9 +184,8 @@ func TestLocked(t *testing.T) {
 	k := a.keeper(t, func(o *retain.Options) {
 		o.Policy = func(string) int { return 1 }
 		o.Guard = locks
-		o.Cap = 1
 	})
-	if r := sweep(t, k); r.Deleted != 6 || r.Locked != 4 || r.Held != 4000 {
+	if r := sweep(t, k); r.Deleted != 6 || r.Locked != 4 {
 		t.Fatalf("sweep: %+v", r)
 	}
 	if got := a.seqs(t, "cam"); !slices.Equal(got, from(4, 7)) {
@@ -227,7 +225,6 @@ func TestNothingIsDeletedWhenLocksCannotBeRead(t *testing.T) {
 	k := a.keeper(t, func(o *retain.Options) {
 		o.Policy = func(string) int { return 1 }
 		o.Guard = broken{}
-		o.Cap = 1
 	})
 	if r, err := k.Sweep(t.Context()); err == nil || r.Deleted != 0 {
 		t.Fatalf("%+v, %v", r, err)
@@ -254,23 +251,44 @@ func TestRefusedDeletionKeepsRecord(t *testing.T) {
 	}
 }
 
-// Eviction takes the oldest over all cameras, and nothing younger than the minimum age.
-func TestCap(t *testing.T) {
+// What is chosen to make room goes with a tombstone that says what was promised, and locked footage stays.
+func TestEvict(t *testing.T) {
 	t.Parallel()
 	a := newArchive(t)
-	list := a.fill(t, "a", 20)
-	a.fill(t, "b", 20)
-	k := a.keeper(t, func(o *retain.Options) { o.Cap = 30_000; o.MinAge = time.Hour })
-	if r := sweep(t, k); r.Deleted != 10 || r.Held != 30_000 {
+	list := a.fill(t, "cam", 4)
+	locks := &retain.Locks{
+		Docs: a, Finder: a.x, Holder: a, Now: func() time.Time { return a.now },
+		Unsupported: func(err error) bool { return errors.Is(err, store.ErrUnsupported) },
+	}
+	if _, err := locks.Add(t.Context(), retain.Lock{
+		Cameras: []string{"cam"}, Range: segment.Range{From: list[1].Start, To: list[1].End()},
+		Reason: "case 17", Owner: "zhang", Until: a.now.AddDate(0, 1, 0),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	keep := 9 // the archive's clock is ten days later
+	k := a.keeper(t, func(o *retain.Options) {
+		o.Guard, o.Policy = locks, func(string) int { return keep }
+	})
+	evict := func(m segment.Manifest) retain.Result {
+		r, err := k.Evict(t.Context(), "cam", []segment.Record{m.Record(store.LocalShard), list[1].Record(store.LocalShard)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := evict(list[0]); r.Deleted != 1 || r.Bytes != 1000 || r.Locked != 1 {
 		t.Fatalf("%+v", r)
 	}
-	if x, y := a.seqs(t, "a"), a.seqs(t, "b"); !slices.Equal(x, from(6, 20)) || !slices.Equal(y, from(6, 20)) {
-		t.Fatalf("left %v and %v", x, y)
+	keep = 30
+	evict(list[2])
+	if got := a.seqs(t, "cam"); !slices.Equal(got, []uint64{2, 4}) {
+		t.Fatalf("left %v", got)
 	}
-	a.now = list[9].End().Add(time.Hour)
-	k = a.keeper(t, func(o *retain.Options) { o.Cap = 1; o.MinAge = time.Hour })
-	if r := sweep(t, k); r.Deleted != 10 || r.Held != 20_000 {
-		t.Fatalf("%+v", r)
+	stones, err := retain.Tombstones(t.Context(), a, "cam", segment.Range{From: list[0].Start, To: list[3].End()})
+	if err != nil || len(stones) != 2 || stones[0].Rule != retain.RuleCap || stones[0].Promised != 0 ||
+		stones[1].Promised != 30 {
+		t.Errorf("%+v %v, want the second to say that 30 days were promised", stones, err)
 	}
 }
 
@@ -296,41 +314,4 @@ func TestRateAndRun(t *testing.T) {
 		}
 		_ = a.x.Close()
 	})
-}
-
-func TestForecast(t *testing.T) {
-	t.Parallel()
-	a := newArchive(t)
-	list := a.fill(t, "cam", 40)
-	a.now = list[39].End()
-	for _, c := range []struct {
-		keep int
-		free int64
-		want retain.Forecast
-	}{
-		{30, 1 << 40, retain.Forecast{Steady: 30 * 40_000, DaysLeft: -1}},
-		{30, 100_000, retain.Forecast{Steady: 30 * 40_000, DaysLeft: 2, Shortfall: 30*40_000 - 140_000}},
-		{0, 1_000_000, retain.Forecast{Steady: -1, DaysLeft: 25}},
-	} {
-		t.Run(fmt.Sprint(c.keep, c.free), func(t *testing.T) {
-			k := a.keeper(t, func(o *retain.Options) { o.Policy = func(string) int { return c.keep } })
-			got, err := k.Forecast(t.Context(), c.free)
-			c.want.Cameras, c.want.PerDay, c.want.Held = 1, 40_000, 40_000
-			if err != nil || got != c.want {
-				t.Errorf("got %+v, %v\nwant %+v", got, err, c.want)
-			}
-		})
-	}
-}
-
-// The cap holds whatever the clock says: footage labelled by clocks ahead of it goes too, once it is the oldest.
-func TestCapHoldsUnderADoubtedClock(t *testing.T) {
-	t.Parallel()
-	a := newArchive(t)
-	a.fill(t, "gate", 10)
-	a.now = storetest.Base().AddDate(0, 0, -3)
-	k := a.keeper(t, func(o *retain.Options) { o.Cap = 4000 })
-	if r, err := k.Sweep(t.Context()); err != nil || r.Deleted != 6 || r.Held != 4000 {
-		t.Errorf("%+v %v, want 6 of 10 segments deleted", r, err)
-	}
 }
