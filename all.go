@@ -68,7 +68,9 @@ func runAll(p *process, announce func(context.Context, *process, *gateway.Gatewa
 	p.task("inventory", inv.run)
 	p.task("gateway", gw.Run)
 	p.serve("http", l, gw.Handler())
-	p.task("announce", func(ctx context.Context) error { return announce(ctx, p, gw) })
+	if err := announce(p.ctx, p, gw); err != nil {
+		p.task("announce", func(context.Context) error { return err })
+	}
 	return p.wait()
 }
 

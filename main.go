@@ -30,6 +30,7 @@ type commands struct {
 	Sim      simCommand      `cmd:"" help:"Run simulated cameras (an RTSP server)."`
 	Check    checkCommand    `cmd:"" help:"Prove the archive's invariants; repair or rebuild the index."`
 	Verify   verifyCommand   `cmd:"" help:"Prove footage: a camera-day of the archive, or downloaded files."`
+	User     userCommand     `cmd:"" help:"Add, change, disable and list the people who may log in."`
 	Config   configCommand   `cmd:"" help:"Check or show a configuration."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

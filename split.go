@@ -135,7 +135,9 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 	p.task("inventory", inv.run)
 	p.task("gateway", gw.Run)
 	p.serve("http", l, gw.Handler())
-	p.task("announce", func(ctx context.Context) error { return announce(ctx, p, gw) })
+	if err := announce(p.ctx, p, gw); err != nil {
+		p.task("announce", func(context.Context) error { return err })
+	}
 	return p.wait()
 }
 

@@ -97,6 +97,9 @@ func (c *Config) District() *district.Inventory {
 	return &district.Inventory{Units: c.Units, Cameras: c.Cameras, Terminals: c.Terminals, Sensors: c.Sensors}
 }
 
+// defaultDataDir is relative to the folder that the process is started in.
+const defaultDataDir = "./data"
+
 // withDefaults fills in what the file leaves out.
 func (c *Config) withDefaults() {
 	def := func(v *string, d string) {
@@ -104,7 +107,7 @@ func (c *Config) withDefaults() {
 			*v = d
 		}
 	}
-	def(&c.DataDir, "./data")
+	def(&c.DataDir, defaultDataDir)
 	def(&c.Listen, "127.0.0.1:8080")
 	def(&c.Log.Level, "info")
 	def(&c.Log.Format, "text")

@@ -42,9 +42,9 @@ const (
 	maxThreads = 16
 )
 
-// checkPassword says what is wrong with a new password; its error goes on after "the password". Length is what counts
+// CheckPassword says what is wrong with a new password; its error goes on after "the password". Length is what counts
 // (NIST SP 800-63B section 3.1.1.2); beside it stand what guessers try first and what was not meant to be typed.
-func checkPassword(login, password string) error {
+func CheckPassword(login, password string) error {
 	n := utf8.RuneCountInString(password)
 	different := map[rune]bool{}
 	for _, r := range password {

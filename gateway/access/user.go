@@ -27,7 +27,8 @@ type Account struct {
 	Disabled bool      `json:"disabled,omitempty"`
 }
 
-func (u Account) check() error {
+// Check reports what is wrong with the account, its password aside.
+func (u Account) Check() error {
 	if !validName(u.Name) {
 		return fmt.Errorf("user %q: the name wants 1-64 letters, digits, or any of . _ @ -", u.Name)
 	}
@@ -39,6 +40,14 @@ func (u Account) check() error {
 	}
 	if n := utf8.RuneCountInString(u.RealName); n > 64 || strings.ContainsFunc(u.RealName, unicode.IsControl) {
 		return fmt.Errorf("user %s: the real name wants at most 64 characters, in one line", u.Name)
+	}
+	return nil
+}
+
+// check is Check for an account that is kept, with its hash.
+func (u Account) check() error {
+	if err := u.Check(); err != nil {
+		return err
 	}
 	if _, _, _, err := parsePHC(u.Password); err != nil {
 		return fmt.Errorf("user %s: password: %w", u.Name, err)
@@ -243,7 +252,7 @@ func (u *Users) change(by By, name, what string, edit func(a Account, exists boo
 
 // hashed returns the hash of a new password of the account, or says what is wrong with the password.
 func (u *Users) hashed(ctx context.Context, name, password string) (string, error) {
-	if err := checkPassword(name, password); err != nil {
+	if err := CheckPassword(name, password); err != nil {
 		return "", fmt.Errorf("user %s: the password %w", name, err)
 	}
 	return u.hasher.hash(ctx, password)
