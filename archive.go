@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +18,8 @@ import (
 	"skein/recorder/check"
 	"skein/recorder/clip"
 	"skein/recorder/evidence"
+	"skein/recorder/guard"
 	"skein/recorder/index"
-	"skein/recorder/reply"
 	"skein/recorder/retain"
 	"skein/recorder/segment"
 	"skein/recorder/store"
@@ -34,6 +34,7 @@ type recorderRole struct {
 	locks    *retain.Locks
 	clips    *clip.Handler
 	pictures *clip.Thumbnails
+	guard    *guard.Guard
 	evidence *evidence.Keeper // nil: another recorder writes checkpoints
 	key      string           // public, of the checkpoints
 	p        *process
@@ -43,15 +44,26 @@ type recorderRole struct {
 
 // openRecorder builds the recorder role over the configured store and index.
 func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
-	log := p.log.With("role", "recorder")
 	st, ix, err := openArchive(p.cfg)
 	if err != nil {
 		return nil, err
 	}
 	r := &recorderRole{store: st, index: ix, p: p}
-	if err := r.openEvidence(); err != nil {
+	if err := r.build(inv); err != nil {
 		r.close()
 		return nil, err
+	}
+	return r, nil
+}
+
+// build makes the parts of the role over its engines.
+func (r *recorderRole) build(inv *inventory) (err error) {
+	p, st, ix, log := r.p, r.store, r.index, r.p.log.With("role", "recorder")
+	if err := r.openEvidence(); err != nil {
+		return err
+	}
+	if r.guard, err = openGuard(p, log); err != nil {
+		return err
 	}
 	r.clock = retain.NewClock(nil, log)
 	r.locks = &retain.Locks{
@@ -72,19 +84,28 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 		Every: sweepEvery, Now: r.clock.Now,
 	})
 	if err != nil {
-		r.close()
-		return nil, err
+		return err
 	}
 	r.role, err = recorder.New(p.cfg.Archive, recorder.Deps{
-		Store: st, Index: ix, Authorize: nodeTokens(p.cfg), Retain: keeper, Ready: r.ready, Free: freeSpace(p.cfg),
+		Store: st, Index: ix, Guard: r.guard, Retain: keeper, Ready: r.ready, Free: freeSpace(p.cfg),
 		Evict: evict(keeper), Keep: retention(inv), Log: log, Registry: p.reg,
 		Docs: st, Clips: r.clips,
 	})
-	if err != nil {
-		r.close()
-		return nil, err
+	return err
+}
+
+// auditFolder is the recorder's own audit log, in the data directory: a gateway may keep its own there too.
+const auditFolder = "recorder-audit"
+
+// openGuard opens the recorder's door, with the nodes of the configuration.
+func openGuard(p *process, log *slog.Logger) (*guard.Guard, error) {
+	var nodes []guard.Credential
+	for _, n := range p.cfg.Access.Nodes {
+		nodes = append(nodes, guard.Credential{Node: n.Node(), Token: n.Token.Reveal()})
 	}
-	return r, nil
+	return guard.Open(guard.Options{
+		Nodes: nodes, Dir: filepath.Join(p.cfg.DataDir, auditFolder), Log: log, Registerer: p.reg,
+	})
 }
 
 func openArchive(cfg *config.Config) (store.Archive, *index.Index, error) {
@@ -126,37 +147,32 @@ func (r *recorderRole) start(p *process) {
 // reader serves reading without asking for a token: for a gateway in the same process, which has checked the user.
 func (r *recorderRole) reader() http.Handler {
 	mux := http.NewServeMux()
-	r.mount(mux, func(h http.Handler) http.Handler { return h })
+	open := func(h http.Handler) http.Handler { return h }
+	r.mount(mux, doors{footage: open, act: open, ask: open})
 	mux.Handle("/", r.role.Reader())
 	return mux
 }
 
-// handler serves the network: everything but health checks needs a node's token.
+// handler serves the network: everything but health checks needs the token of a node that may do it.
 func (r *recorderRole) handler() http.Handler {
-	authorized := nodeTokens(r.p.cfg)
 	mux := http.NewServeMux()
-	r.mount(mux, func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-			scheme, token, _ := strings.Cut(q.Header.Get("Authorization"), " ")
-			if !strings.EqualFold(scheme, "Bearer") || !authorized(strings.TrimSpace(token)) {
-				w.Header().Set("WWW-Authenticate", `Bearer realm="skein"`)
-				reply.Problem(w, http.StatusUnauthorized, "a node's bearer token is needed")
-				return
-			}
-			h.ServeHTTP(w, q)
-		})
-	})
+	r.mount(mux, doors{footage: r.guard.Footage, act: r.guard.Act, ask: r.guard.Ask})
 	mux.Handle("/", r.role.Handler())
 	return mux
 }
 
+// doors are what stands before the parts of a surface.
+type doors struct {
+	footage, act, ask func(http.Handler) http.Handler
+}
+
 // mount adds what the recorder's role itself does not serve.
-func (r *recorderRole) mount(mux *http.ServeMux, guard func(http.Handler) http.Handler) {
-	locks := guard(retain.NewHandler(r.locks, r.p.log.With("role", "recorder")))
+func (r *recorderRole) mount(mux *http.ServeMux, d doors) {
+	locks := d.act(retain.NewHandler(r.locks, r.p.log.With("role", "recorder")))
 	mux.Handle("/v1/locks", locks)
 	mux.Handle("/v1/locks/", locks)
-	mux.Handle("/v1/thumbnails/", guard(r.pictures))
-	mux.Handle("GET /v1/evidence/key", guard(http.HandlerFunc(r.evidenceKey)))
+	mux.Handle("/v1/thumbnails/", d.footage(r.pictures))
+	mux.Handle("GET /v1/evidence/key", d.ask(http.HandlerFunc(r.evidenceKey)))
 }
 
 // probeMax bounds the pause between attempts to reach a store that does not answer.
@@ -249,11 +265,14 @@ func (r *recorderRole) ready(ctx context.Context) error {
 	if !r.probed.Load() {
 		return errors.New("the store has not answered yet")
 	}
+	if err := r.guard.Ready(); err != nil {
+		return err
+	}
 	return r.index.Ping(ctx)
 }
 
 func (r *recorderRole) close() {
-	if err := errors.Join(r.index.Close(), r.store.Close()); err != nil {
+	if err := errors.Join(r.guard.Close(), r.index.Close(), r.store.Close()); err != nil {
 		r.p.log.Error("close the archive", "error", err)
 	}
 }

@@ -55,7 +55,7 @@ const password = "Geese-9-fly"
 const secretConfig = oneUnit + `
 access:
   tokens: [{name: bench, token: Geese-9-fly-token, role: admin, unit: yf}]
-  nodes: [{id: edge-1, token: {file: token}}]
+  nodes: [{id: edge-1, kind: edge, token: {file: token}}]
 store:
   shards: [{name: a, endpoint: "127.0.0.1:9000", bucket: skein-a, access_key: skein, secret_key: Geese-9-fly-s3}]
 index: {redis: ["redis://default:Geese-9-fly@127.0.0.1:6379/0"]}

@@ -114,7 +114,7 @@ func newFaultRig(t *testing.T) *faultRig {
 	r.toRecorder = newFaultProxy(t, r.nodes["recorder"].http, nil)
 	r.metrics = freePort(t)
 	archive := func(endpoint string) string {
-		return oneUnit + fmt.Sprintf(`access: {nodes: [{id: edge-1, token: %s}]}
+		return oneUnit + fmt.Sprintf(`access: {nodes: [{id: edge-1, kind: edge, token: %s}]}
 store: {shards: [{name: a, endpoint: %q, bucket: skein-a, access_key: %s, secret_key: %s, timeout: 2s}]}
 index: {redis: ["redis://%s/0"]}
 `, faultToken, endpoint, miniotest.AccessKey, miniotest.SecretKey, redis)

@@ -18,12 +18,12 @@ func TestHurry(t *testing.T) {
 	rec, gw, edge := newNode(t, "recorder"), newNode(t, "gateway"), newNode(t, "edge")
 	inventory := oneUnit + fmt.Sprintf("cameras:\n  - {id: gate, name: G, unit: yf, edge: edge-1, main: %q, record: main}\n",
 		cams.URL("gate", media.Main))
-	rec.configure(t, inventory+fmt.Sprintf("access: {nodes: [{id: edge-1, token: %s}, {id: gateway-1, token: %s}]}\n",
+	rec.configure(t, inventory+fmt.Sprintf("access: {nodes: [{id: edge-1, kind: edge, token: %s}, {id: gateway-1, kind: gateway, token: %s}]}\n",
 		edgeToken, gatewayToken))
 	gw.configure(t, inventory+fmt.Sprintf(`
 access:
   tokens: [{name: bench, token: {env: SKEIN_TEST_TOKEN}, role: admin, unit: yf}]
-  nodes: [{id: edge-1, token: %s}]
+  nodes: [{id: edge-1, kind: edge, token: %s}]
 recorder: {urls: ["http://%s"], token: %s}
 `, edgeToken, rec.http, gatewayToken))
 	edge.configure(t, inventory+fmt.Sprintf(`

@@ -17,7 +17,7 @@ func TestLocksThroughSplitRoles(t *testing.T) {
 	const nodeToken = "node-token-of-the-lock-test"
 	cameras := `cameras: [{id: cam0, name: A, unit: yf, main: "rtsp://127.0.0.1:1/x"}]` + "\n"
 	rec := newNode(t, "recorder")
-	rec.configure(t, oneUnit+cameras+fmt.Sprintf("access: {nodes: [{id: gw, token: %q}]}\n", nodeToken))
+	rec.configure(t, oneUnit+cameras+fmt.Sprintf("access: {nodes: [{id: gw, kind: gateway, token: %q}]}\n", nodeToken))
 	rec.start(t)
 	gw := newNode(t, "gateway")
 	gw.configure(t, oneUnit+cameras+access+fmt.Sprintf("recorder: {urls: [%q], token: %q}\n", "http://"+rec.http, nodeToken))

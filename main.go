@@ -66,6 +66,9 @@ func (c configCheckCommand) Run() error {
 	inv := cfg.District()
 	fmt.Printf("%s: good: %d units, %d cameras, %d terminals, %d sensors\n", cfg.Path(), len(inv.Units),
 		len(inv.Cameras), len(inv.Terminals), len(inv.Sensors))
+	for _, w := range cfg.Warnings() {
+		fmt.Printf("%s: warning: %s\n", cfg.Path(), w)
+	}
 	return nil
 }
 

@@ -32,7 +32,7 @@ func startPhones(t *testing.T) *phones {
 		s.sim.URL("street", media.Main))
 	s.inventory = s.pulled + "  - {id: phone, name: P, unit: yf, main: push, record: main}\n" +
 		"  - {id: body, name: B, unit: yf, main: push, record: main}\n"
-	s.recorder.configure(t, s.inventory+fmt.Sprintf("access: {nodes: [{id: edge-1, token: %s}, {id: gateway-1, token: %s}]}\n",
+	s.recorder.configure(t, s.inventory+fmt.Sprintf("access: {nodes: [{id: edge-1, kind: edge, token: %s}, {id: gateway-1, kind: gateway, token: %s}]}\n",
 		edgeToken, gatewayToken))
 	s.gateway.configure(t, "inventory: inventory.yaml\nspool: {segment: 30s, ship: {retry_min: 200ms, retry_max: 1s}}\n"+
 		fmt.Sprintf(`
@@ -40,7 +40,7 @@ access:
   tokens:
     - {name: bench, token: {env: SKEIN_TEST_TOKEN}, role: admin, unit: yf}
     - {name: second, token: token-of-a-second-phone, role: operator, unit: yf}
-  nodes: [{id: edge-1, token: %s}]
+  nodes: [{id: edge-1, kind: edge, token: %s}]
 recorder: {urls: ["http://%s"], token: %s}
 `, edgeToken, s.recorder.http, gatewayToken))
 	s.edge.configure(t, s.inventory+fmt.Sprintf(`

@@ -42,6 +42,9 @@ func newProcess(ctx context.Context, cfg *config.Config) *process {
 	p := &process{cfg: cfg, log: newLogger(cfg.Log), reg: prometheus.NewRegistry()}
 	p.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.group, p.ctx = errgroup.WithContext(ctx)
+	for _, w := range cfg.Warnings() {
+		p.log.Warn("configuration", "look_at", w)
+	}
 	return p
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"skein/config"
+	principal "skein/gateway/access"
+	"skein/internal/caller"
 )
 
 const (
@@ -39,6 +41,10 @@ func archiveProxy(cfg *config.Config) (http.Handler, error) {
 			r.Out.Host = ""
 			r.Out.Header.Del("Cookie")
 			r.Out.Header.Set("Authorization", "Bearer "+cfg.Recorder.Token.Reveal())
+			r.Out.Header.Del(caller.Header)
+			if p, ok := person(r.In); ok {
+				r.Out.Header.Set(caller.Header, p.Encode())
+			}
 		},
 		Transport:     recorders,
 		FlushInterval: -1, // clips are streamed while they are built
@@ -49,6 +55,22 @@ func archiveProxy(cfg *config.Config) (http.Handler, error) {
 			_, _ = w.Write([]byte(`{"title":"Bad Gateway","status":502,"detail":"the recorder does not answer"}`))
 		},
 	}, nil
+}
+
+// person tells for whom a request to the archive is made: the recorder lets nobody read who is not named.
+func person(r *http.Request) (caller.Person, bool) {
+	p, ok := principal.FromContext(r.Context())
+	if !ok {
+		return caller.Person{}, false
+	}
+	out := caller.Person{
+		Name: p.Name, Kind: string(p.Kind), Role: string(p.Role), Unit: p.Unit,
+		Retrieval: r.URL.Query().Get("retrieval"), Reason: r.URL.Query().Get("reason"),
+	}
+	if r.RemoteAddr != "" { // none: the gateway itself asks, for somebody's wall
+		out.Address = principal.RemoteIP(r)
+	}
+	return out, true
 }
 
 // anyRecorder asks the recorders of one archive in the order given, those that could not be reached lately last. Only

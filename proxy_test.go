@@ -9,6 +9,8 @@ import (
 
 	"skein/config"
 	"skein/config/secret"
+	whois "skein/gateway/access"
+	"skein/internal/caller"
 )
 
 // Two recorders of one archive: footage is there while one of them is not.
@@ -60,5 +62,34 @@ func TestFootageComesFromTheRecorderThatStands(t *testing.T) {
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusBadGateway {
 		t.Errorf("both gone: %s", resp.Status)
+	}
+}
+
+// The recorder is told for whom the gateway asks, and nobody can put another name there.
+func TestTheRecorderIsToldWhoAsks(t *testing.T) {
+	t.Parallel()
+	var header string
+	rec := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { header = r.Header.Get(caller.Header) }))
+	defer rec.Close()
+	var cfg config.Config
+	cfg.Recorder.URLs, cfg.Recorder.Token = []string{rec.URL}, secret.New("node-token")
+	proxy, err := archiveProxy(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/v1/clips/gate.mp4?from=1&to=2&retrieval=r-1", nil)
+	r.RemoteAddr = "10.0.0.7:4000"
+	r.Header.Set(caller.Header, caller.Person{Name: "chief"}.Encode())
+	proxy.ServeHTTP(httptest.NewRecorder(), r)
+	if header != "" {
+		t.Errorf("a caller's own header goes through: %q", header)
+	}
+	li := whois.Principal{Name: "李", Kind: whois.User, Role: whois.Investigator, Unit: "yf"}
+	proxy.ServeHTTP(httptest.NewRecorder(), r.WithContext(whois.WithPrincipal(r.Context(), li)))
+	want := caller.Person{
+		Name: "李", Kind: "user", Role: "investigator", Unit: "yf", Address: "10.0.0.7", Retrieval: "r-1",
+	}
+	if got, err := caller.Parse(header); err != nil || got != want {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }

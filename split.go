@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"net/http"
 
-	"skein/config"
 	"skein/config/district"
-	"skein/config/secret"
 	"skein/edge"
 	"skein/edge/link"
 	"skein/edge/media"
@@ -197,21 +193,3 @@ func health(mux *http.ServeMux, ready func(context.Context) error) {
 		_, _ = w.Write([]byte("ready\n"))
 	})
 }
-
-// nodeTokens reports whether a token is that of a configured node, comparing in constant time.
-func nodeTokens(cfg *config.Config) func(token string) bool {
-	var sums [][32]byte
-	for _, n := range cfg.Access.Nodes {
-		sums = append(sums, sum(n.Token))
-	}
-	return func(token string) bool {
-		got := sha256.Sum256([]byte(token))
-		match := 0
-		for _, s := range sums {
-			match |= subtle.ConstantTimeCompare(s[:], got[:])
-		}
-		return match == 1 && token != ""
-	}
-}
-
-func sum(s secret.String) [32]byte { return sha256.Sum256([]byte(s.Reveal())) }

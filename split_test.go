@@ -51,14 +51,14 @@ func startSite(t *testing.T) *site {
 			id, s.sim.URL(id, media.Main))
 	}
 	s.recorder.configure(t, inventory+fmt.Sprintf(`
-access: {nodes: [{id: edge-1, token: %s}, {id: gateway-1, token: %s}]}
+access: {nodes: [{id: edge-1, kind: edge, token: %s}, {id: gateway-1, kind: gateway, token: %s}]}
 store: {shards: [{name: a, endpoint: %q, bucket: skein-a, access_key: %s, secret_key: %s, timeout: 5s}]}
 index: {redis: [%q]}
 `, edgeToken, gatewayToken, s.minio.Endpoint, miniotest.AccessKey, miniotest.SecretKey, s.redis.URL))
 	s.gateway.configure(t, inventory+fmt.Sprintf(`
 access:
   tokens: [{name: bench, token: {env: SKEIN_TEST_TOKEN}, role: admin, unit: yf}]
-  nodes: [{id: edge-1, token: %s}]
+  nodes: [{id: edge-1, kind: edge, token: %s}]
 recorder: {urls: ["http://%s"], token: %s}
 `, edgeToken, s.recorder.http, gatewayToken))
 	s.edge.configure(t, inventory+fmt.Sprintf(`

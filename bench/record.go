@@ -15,9 +15,10 @@ import (
 
 // The secrets of one run's private MinIO and nodes.
 const (
-	benchKey    = "skein-bench"
-	benchSecret = "skein-bench-secret"
-	benchNode   = "bench-node-token-of-this-run"
+	benchKey     = "skein-bench"
+	benchSecret  = "skein-bench-secret"
+	benchNode    = "bench-node-token-of-this-run"
+	benchGateway = "bench-gateway-token-of-this-run"
 )
 
 // site is edge, gateway and recorder as processes of their own, over a real MinIO and Redis.
@@ -72,10 +73,10 @@ func newSite(ctx context.Context, o options) (s *site, err error) {
 		}
 		return c, err
 	}
-	s.recorder, err = role("recorder", at(2), fmt.Sprintf(`access: {nodes: [{id: node, token: %s}]}
+	s.recorder, err = role("recorder", at(2), fmt.Sprintf(`access: {nodes: [{id: node, kind: edge, token: %s}, {id: gateway, kind: gateway, token: %s}]}
 store: {shards: [{name: a, endpoint: %q, bucket: skein-a, access_key: %s, secret_key: %s}]}
 index: {redis: ["redis://%s/0"]}
-`, benchNode, at(0), benchKey, benchSecret, redisAddr))
+`, benchNode, benchGateway, at(0), benchKey, benchSecret, redisAddr))
 	if err != nil {
 		return s, err
 	}
@@ -84,9 +85,9 @@ index: {redis: ["redis://%s/0"]}
 rtsp: {listen: "%s"}
 access:
   tokens: [{name: bench, token: {env: SKEIN_BENCH_TOKEN}, role: admin, unit: yf}]
-  nodes: [{id: node, token: %s}]
+  nodes: [{id: node, kind: edge, token: %s}]
 recorder: {urls: ["http://%s"], token: %s}
-`, at(4), at(5), benchNode, at(2), benchNode))
+`, at(4), at(5), benchNode, at(2), benchGateway))
 	if err != nil {
 		return s, err
 	}

@@ -100,6 +100,10 @@ func (c *Config) District() *district.Inventory {
 // defaultDataDir is relative to the folder that the process is started in.
 const defaultDataDir = "./data"
 
+// Warnings returns what the configuration may say but is to be looked at, one line each, beginning with the path of the
+// key.
+func (c *Config) Warnings() []string { return c.Access.Warnings() }
+
 // withDefaults fills in what the file leaves out.
 func (c *Config) withDefaults() {
 	def := func(v *string, d string) {

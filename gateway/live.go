@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -16,7 +17,10 @@ func (g *Gateway) viewer(r *http.Request) relay.Viewer {
 	if !ok {
 		return relay.Viewer{}
 	}
-	return relay.Viewer{Name: p.Name, Key: p.Key(), Allow: g.api.Watch(r), Replay: g.api.Replay(r)}
+	return relay.Viewer{
+		Name: p.Name, Key: p.Key(), Allow: g.api.Watch(r), Replay: g.api.Replay(r),
+		Acting: func(ctx context.Context) context.Context { return access.WithPrincipal(ctx, p) },
+	}
 }
 
 // snapshots serves the cameras' last pictures.

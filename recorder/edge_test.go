@@ -140,7 +140,7 @@ func TestNoFrameIsLostOrDoubledBetweenEdgeAndArchive(t *testing.T) {
 		}
 		cam.shoot(1000)
 		again, err := recorder.New(recorder.Config{}, recorder.Deps{
-			Store: b.store, Index: b.index, Authorize: func(s string) bool { return s == token },
+			Store: b.store, Index: b.index, Guard: door(t),
 		})
 		if err != nil {
 			t.Fatal(err)

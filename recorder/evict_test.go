@@ -235,7 +235,7 @@ func TestStorageOverHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.Header.Set("Authorization", "bearer "+token)
+	q.Header.Set("Authorization", "bearer "+gatewayToken)
 	status, _, body := b.do(q)
 	var s recorder.Storage
 	if err := json.Unmarshal(body, &s); err != nil || status != 200 {

@@ -18,8 +18,10 @@ import (
 	"go.uber.org/goleak"
 
 	"skein/edge/media"
+	"skein/internal/caller"
 	"skein/recorder"
 	"skein/recorder/fmp4"
+	"skein/recorder/guard"
 	"skein/recorder/index"
 	"skein/recorder/segment"
 	"skein/recorder/store"
@@ -102,8 +104,7 @@ func newBed(t testing.TB, cfg recorder.Config, change func(*recorder.Deps)) *bed
 		_ = b.store.Close()
 	})
 	deps := recorder.Deps{
-		Store: b.store, Index: b.index, Authorize: func(s string) bool { return s == token },
-		Registry: prometheus.NewRegistry(),
+		Store: b.store, Index: b.index, Guard: door(t), Registry: prometheus.NewRegistry(),
 	}
 	if change != nil {
 		change(&deps)
@@ -115,6 +116,27 @@ func newBed(t testing.TB, cfg recorder.Config, change func(*recorder.Deps)) *bed
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	return b
+}
+
+// The nodes of every bed. Each has a token of its own; that of edge-1 is token.
+const (
+	edge2Token   = "token-of-the-edge-node-edge-2"
+	gatewayToken = "token-of-the-gateway-node-gw"
+)
+
+// door lets the nodes in.
+func door(t testing.TB) *guard.Guard {
+	t.Helper()
+	g, err := guard.Open(guard.Options{Dir: t.TempDir(), Nodes: []guard.Credential{
+		{Node: caller.Node{ID: "edge-1", Kind: caller.Edge}, Token: token},
+		{Node: caller.Node{ID: "edge-2", Kind: caller.Edge}, Token: edge2Token},
+		{Node: caller.Node{ID: "gw", Kind: caller.Gateway}, Token: gatewayToken},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close() })
+	return g
 }
 
 // request is a PUT as an edge makes it, for tests to spoil.

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"skein/internal/caller"
 	"skein/recorder"
 	"skein/recorder/index"
 	"skein/recorder/segment"
@@ -294,12 +295,14 @@ func TestPublicAndReadingPaths(t *testing.T) {
 		d.Ready = func(context.Context) error { return down }
 		d.Clips = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { _, _ = io.WriteString(w, q.URL.Path) })
 	})
+	person := ""
 	get := func(path, auth string) (int, string) {
 		q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		q.Header.Set("Authorization", auth)
+		q.Header.Set(caller.Header, person)
 		status, _, body := b.do(q)
 		return status, string(body)
 	}
@@ -311,11 +314,23 @@ func TestPublicAndReadingPaths(t *testing.T) {
 			t.Errorf("%s without a token: %d %s", path, status, body)
 		}
 	}
-	for path, want := range map[string]int{
-		"/v1/storage": 200, "/v1/clips/cam.mp4": 200, "/v1/coverage": 200, "/nothing": 404,
-	} {
-		if status, body := get(path, "Bearer "+token); status != want {
-			t.Errorf("%s with a token: %d %s", path, status, body)
+	paths := map[string][2]int{ // for a gateway that names nobody, and for one that names a person
+		"/v1/storage": {200, 200}, "/nothing": {404, 404}, "/v1/clips/cam.mp4": {403, 200}, "/v1/coverage": {403, 200},
+	}
+	for path, want := range paths {
+		person = ""
+		if status, body := get(path, "Bearer "+token); status != 403 {
+			t.Errorf("%s for an edge: %d %s", path, status, body)
+		}
+		if status, body := get(path, "Bearer "+gatewayToken); status != want[0] {
+			t.Errorf("%s for a gateway that names nobody: %d %s", path, status, body)
+		}
+		person = caller.Person{Name: "li"}.Encode()
+		if status, body := get(path, "Bearer "+token); status != 403 {
+			t.Errorf("%s for an edge that plays a gateway: %d %s", path, status, body)
+		}
+		if status, body := get(path, "Bearer "+gatewayToken); status != want[1] {
+			t.Errorf("%s for a gateway: %d %s", path, status, body)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func newMetrics(r *Recorder, reg prometheus.Registerer) *metrics {
 	refused := prometheus.NewCounterVec(
 		prometheus.CounterOpts(opts("refused_segments_total", "Segments not taken, by reason.")), []string{"reason"})
 	for _, why := range []string{
-		"unauthorized", "malformed", "too_large", "busy", "conflict", "hash", "structure", "cut_off", "unavailable",
+		"malformed", "too_large", "busy", "conflict", "hash", "structure", "cut_off", "unavailable",
 	} {
 		m.refusals[why] = refused.WithLabelValues(why)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"skein/recorder/guard"
 	"skein/recorder/segment"
 	"skein/recorder/store"
 )
@@ -44,9 +45,9 @@ type Runner interface {
 type Deps struct {
 	Store Store
 	Index Index
-	// Authorize reports whether a bearer token is a node's. Nil: every request is refused but health checks.
-	// It must compare in constant time.
-	Authorize func(token string) bool
+	// Guard tells which node asks, and keeps the audit log. Nil: every request of the network is refused but health
+	// checks.
+	Guard *guard.Guard
 	// Clips serves /v1/clips/ and /v1/coverage. Nil: not served.
 	Clips http.Handler
 	// Retain is the loop that deletes footage by age. Nil: none.
@@ -103,14 +104,20 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 	return r, nil
 }
 
-// Handler serves the network: everything but /healthz and /readyz needs a node's token.
+// Handler serves the network: everything but /healthz and /readyz needs a node's token. Edges ship; reading is for
+// gateways, and footage only for a person whom they name.
 func (r *Recorder) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("PUT /v1/ingest/segments/{camera}/{start}", r.authorized(http.HandlerFunc(r.ingest)))
-	mux.Handle("PUT /v1/ingest/gaps/{camera}/{from}", r.authorized(http.HandlerFunc(r.ingestGap)))
+	g := r.deps.Guard
+	mux.Handle("PUT /v1/ingest/segments/{camera}/{start}", g.Ship(http.HandlerFunc(r.ingest)))
+	mux.Handle("PUT /v1/ingest/gaps/{camera}/{from}", g.Ship(http.HandlerFunc(r.ingestGap)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", r.ready)
-	mux.Handle("/", r.authorized(r.Reader()))
+	reader := r.Reader()
+	for _, footage := range []string{"/v1/clips/", "/v1/coverage"} {
+		mux.Handle(footage, g.Footage(reader))
+	}
+	mux.Handle("/", g.Ask(reader))
 	return mux
 }
 

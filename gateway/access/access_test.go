@@ -20,6 +20,7 @@ import (
 
 	"skein/config/secret"
 	"skein/gateway/access"
+	"skein/internal/caller"
 	"skein/internal/ledger"
 )
 
@@ -230,7 +231,7 @@ func TestAuthenticate(t *testing.T) {
 			want: access.Principal{Name: "bench", Role: access.Operator, Unit: "yanfeng", Kind: access.Token}},
 		{name: "scheme in another case", header: []string{"bearer " + benchToken},
 			want: access.Principal{Name: "bench", Role: access.Operator, Unit: "yanfeng", Kind: access.Token}},
-		{name: "node", header: []string{"Bearer " + nodeToken}, want: access.Principal{Name: "edge-1", Kind: access.Node}},
+		{name: "node", header: []string{"Bearer " + nodeToken}, want: access.Principal{Name: "edge-1", Kind: access.Node, Node: caller.Edge}},
 		{name: "part of a token", header: []string{"Bearer " + benchToken[:20]}, err: access.ErrBadCredential},
 		{name: "token and more", header: []string{"Bearer " + benchToken + "x"}, err: access.ErrBadCredential},
 		{name: "empty token", header: []string{"Bearer "}, err: access.ErrBadCredential},
@@ -345,7 +346,7 @@ func TestRoles(t *testing.T) {
 	type table map[access.Role]string
 	all := []access.Action{
 		access.SeeInventory, access.SeeHealth, access.WatchLive, access.Replay, access.Retrieve, access.ReadAudit,
-		access.Debug, access.Metrics, access.NodeLink, access.NodeIngest, access.NodeRead,
+		access.Debug, access.Metrics, access.NodeLink, access.NodeIngest,
 	}
 	want := table{
 		access.Admin:        "inventory health live replay retrieve audit debug metrics",
@@ -367,10 +368,12 @@ func TestRoles(t *testing.T) {
 			t.Errorf("%s may %v, want %s", role, got, list)
 		}
 	}
-	node := access.Principal{Name: "n", Role: access.Admin, Kind: access.Node}
-	for _, act := range all {
-		if node.May(act) != (act == access.NodeLink || act == access.NodeIngest || act == access.NodeRead) {
-			t.Errorf("a node and %s", act)
+	for kind, may := range map[caller.Kind]bool{caller.Edge: true, caller.Gateway: true, caller.Recorder: false, "": false} {
+		node := access.Principal{Name: "n", Role: access.Admin, Kind: access.Node, Node: kind}
+		for _, act := range all {
+			if node.May(act) != (may && (act == access.NodeLink || act == access.NodeIngest)) {
+				t.Errorf("a node of kind %q and %s", kind, act)
+			}
 		}
 	}
 }
@@ -482,6 +485,7 @@ nodes: [{id: n, token: "0123456789abcdef"}]`, "access.nodes[0].token: is the sam
 		{"twice", `
 nodes: [{id: n, token: "0123456789abcdef"}, {id: n, token: "0123456789abcdeg"}]`, `access.nodes[1].id: "n" is used twice`},
 		{"bad name", `tokens: [{name: "a b", token: "0123456789abcdef", role: admin}]`, `access.tokens[0].name: "a b"`},
+		{"kind", `nodes: [{id: n, kind: camera, token: "0123456789abcdef"}]`, `access.nodes[0].kind: "camera": want edge, gateway or recorder`},
 		{"bad id", `nodes: [{id: Edge, token: "0123456789abcdef"}]`, `access.nodes[0].id: "Edge"`},
 		{"short session", `session_ttl: 1s`, "access.session_ttl: 1s"},
 		{"max below ttl", `{session_ttl: 2h, session_max: 1h}`, "access.session_max: 1h0m0s"},

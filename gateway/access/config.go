@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"skein/config/secret"
+	"skein/internal/caller"
 )
 
 // The defaults of Config.
@@ -53,8 +55,30 @@ type TokenConfig struct {
 
 // NodeConfig is one node's token.
 type NodeConfig struct {
-	ID    string        `yaml:"id"`
+	ID string `yaml:"id"`
+	// Kind is what the node is: edge, gateway or recorder. Empty: an edge, which may do least.
+	Kind  caller.Kind   `yaml:"kind,omitempty"`
 	Token secret.String `yaml:"token"`
+}
+
+// Node returns who the node is and as what it is treated.
+func (n NodeConfig) Node() caller.Node {
+	if n.Kind == "" {
+		return caller.Node{ID: n.ID, Kind: caller.Edge}
+	}
+	return caller.Node{ID: n.ID, Kind: n.Kind}
+}
+
+// Warnings returns what is allowed but is to be looked at, one line each, with the path of the key.
+func (c Config) Warnings() []string {
+	var out []string
+	for i, n := range c.Nodes {
+		if n.Kind == "" {
+			out = append(out, fmt.Sprintf("access.nodes[%d]: node %s has no kind and is treated as an edge, which reads "+
+				"nothing; write kind: edge, gateway or recorder", i, n.ID))
+		}
+	}
+	return out
 }
 
 // WithDefaults returns the configuration with unset values filled in.
@@ -117,6 +141,9 @@ func (c Config) Validate() error {
 			bad("%s.id: %q is used twice", at, n.ID)
 		}
 		nodes[n.ID] = true
+		if n.Kind != "" && !slices.Contains(caller.Kinds(), n.Kind) {
+			bad("%s.kind: %q: want edge, gateway or recorder", at, n.Kind)
+		}
 		token(at, "node "+n.ID, n.Token)
 	}
 	origins := map[string]bool{}

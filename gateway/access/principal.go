@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"skein/internal/caller"
 )
 
 // Role is what a principal does for a living.
@@ -37,7 +39,6 @@ const (
 	Metrics      Action = "metrics" // Prometheus
 	NodeLink     Action = "link"    // dial the control link
 	NodeIngest   Action = "ingest"  // ship segments
-	NodeRead     Action = "read"    // a gateway reading a recorder
 )
 
 // Valid reports whether r is a role of people or programs.
@@ -96,7 +97,8 @@ type Principal struct {
 	Role    Role // empty for nodes
 	Unit    string
 	Kind    Kind
-	Expires time.Time // when the session ends if it is not used again; zero for tokens and nodes
+	Node    caller.Kind // what a node is; empty for others
+	Expires time.Time   // when the session ends if it is not used again; zero for tokens and nodes
 
 	session  digest // of a user
 	byCookie bool
@@ -110,7 +112,10 @@ func (p Principal) May(a Action) bool {
 // Actions lists what the principal may do at all. It is the caller's.
 func (p Principal) Actions() []Action {
 	if p.Kind == Node {
-		return []Action{NodeLink, NodeIngest, NodeRead}
+		if p.Node == caller.Edge || p.Node == caller.Gateway {
+			return []Action{NodeLink, NodeIngest}
+		}
+		return nil
 	}
 	return actionsOf(p.Role)
 }

@@ -34,7 +34,7 @@ func newTokenTable(c Config) tokenTable {
 		t = append(t, tokenEntry{digestOf(k.Token.Reveal()), who})
 	}
 	for _, n := range c.Nodes {
-		t = append(t, tokenEntry{digestOf(n.Token.Reveal()), Principal{Name: n.ID, Kind: Node}})
+		t = append(t, tokenEntry{digestOf(n.Token.Reveal()), Principal{Name: n.ID, Kind: Node, Node: n.Node().Kind}})
 	}
 	return t
 }

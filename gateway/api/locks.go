@@ -21,7 +21,7 @@ import (
 type lockBook interface {
 	Add(ctx context.Context, l lock) (lock, error)
 	List(ctx context.Context) ([]lock, error)
-	Release(ctx context.Context, id string) error
+	Release(ctx context.Context, id, reason string) error
 }
 
 // lock is one entry of the register. The gateway fills Owner; ID, Created, Active and Warning are the register's.
@@ -136,7 +136,7 @@ func (s *Server) lockFootage(ctx context.Context, in *lockInput) (*lockOutput, e
 		return nil, s.lockFailed(ctx, p, access.ActLock, l, err)
 	}
 	if err := s.lockAudit(ctx, p, access.ActLock, access.Done, added, l.Reason); err != nil {
-		_ = book.Release(context.WithoutCancel(ctx), added.ID) // a lock nobody can account for is worse than none
+		_ = book.Release(context.WithoutCancel(ctx), added.ID, "it could not be recorded") // a lock nobody can account for is worse than none
 		return nil, err
 	}
 	return &lockOutput{Body: added}, nil
@@ -202,7 +202,7 @@ func (s *Server) unlockFootage(ctx context.Context, in *unlockInput) (*struct{},
 	if err := s.lockAudit(ctx, p, access.ActUnlock, access.Done, l, reason); err != nil {
 		return nil, err
 	}
-	if err := book.Release(ctx, l.ID); err != nil {
+	if err := book.Release(ctx, l.ID, reason); err != nil {
 		return nil, s.lockFailed(ctx, p, access.ActUnlock, l, err)
 	}
 	return nil, nil
@@ -290,6 +290,7 @@ func (a archiveLocks) List(ctx context.Context) ([]lock, error) {
 }
 
 // Release implements lockBook.
-func (a archiveLocks) Release(ctx context.Context, id string) error {
-	return a.do(ctx, http.MethodDelete, "/v1/locks/"+url.PathEscape(id), nil, nil)
+func (a archiveLocks) Release(ctx context.Context, id, reason string) error {
+	q := url.Values{"reason": {reason}}
+	return a.do(ctx, http.MethodDelete, "/v1/locks/"+url.PathEscape(id)+"?"+q.Encode(), nil, nil)
 }

@@ -44,7 +44,11 @@ func (s *Server) thumbnail(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in := r.Clone(r.Context())
-	in.URL.RawQuery = url.Values{"at": {at.Format(time.RFC3339Nano)}}.Encode()
+	ask := url.Values{"at": {at.Format(time.RFC3339Nano)}}
+	if c.retrieval != "" {
+		ask.Set("retrieval", c.retrieval) // for the recorder's own row
+	}
+	in.URL.RawQuery = ask.Encode()
 	in.RequestURI = in.URL.RequestURI()
 	s.serve(a, w, in, s.o.Archive)
 }

@@ -24,6 +24,8 @@ type Viewer struct {
 	// Replay tells whether the viewer may see the last minute of a camera. It is asked once for each replay, from any
 	// goroutine, and may take a moment. nil allows none.
 	Replay func(camera string) bool
+	// Acting returns a context that names the viewer to the archive, which shows nothing to nobody. nil: ctx itself.
+	Acting func(ctx context.Context) context.Context
 }
 
 func (v Viewer) allowed(camera string) bool { return v.Allow != nil && v.Allow(camera) }

@@ -89,6 +89,9 @@ func (t *tile) goBack(ctx context.Context, camera string, back time.Duration) er
 	k := feedKey{camera: camera, profile: media.Main, variant: theReplay}
 	from := time.Now().Add(-back)
 	f, err := r.feeds.private(k, func(ctx context.Context) (*stream.Stream, func(), error) {
+		if v.Acting != nil {
+			ctx = v.Acting(ctx)
+		}
 		return r.openReplay(ctx, camera, from)
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"skein/recorder/guard"
 	"skein/recorder/reply"
 	"skein/recorder/segment"
 	"skein/recorder/store"
@@ -16,11 +17,12 @@ import (
 // maxLockBody bounds the description of a lock in bytes.
 const maxLockBody = 64 << 10
 
-// Handler serves the register of locks to a gateway, which decides who may do what:
+// Handler serves the register of locks to a gateway, which decides who may do what. Over the network a lock's owner is
+// the person for whom the gateway asks, and each change is a row of the recorder's audit log first:
 //
 //	GET    /v1/locks        all locks
 //	POST   /v1/locks        adds one; 201. A warning tells that the store could not hold some object itself
-//	DELETE /v1/locks/{id}   ends one before its time; 204
+//	DELETE /v1/locks/{id}   ends one before its time, ?reason tells why; 204
 type Handler struct {
 	locks *Locks
 	log   *slog.Logger
@@ -85,17 +87,28 @@ func (h *Handler) add(w http.ResponseWriter, r *http.Request) {
 		reply.Problem(w, http.StatusBadRequest, "the body is no lock")
 		return
 	}
-	l, err := h.locks.Add(r.Context(), Lock{
+	lock := Lock{
 		Cameras: b.Cameras, Range: segment.Range{From: b.From.UTC(), To: b.To.UTC()}, Reason: b.Reason, Case: b.Case,
 		Owner: b.Owner, Until: b.Until.UTC(),
-	})
+	}
+	if p, ok := guard.Person(r.Context()); ok {
+		lock.Owner = p.Name
+	}
+	if err := h.locks.check(lock); err != nil {
+		guard.Refused(r.Context(), row(guard.ActionLock, lock, ""), err.Error())
+		reply.Problem(w, http.StatusUnprocessableEntity, err.Error())
+		return
+	}
+	why := lock.Reason + ", until " + lock.Until.Format(time.RFC3339)
+	if err := guard.Record(r.Context(), row(guard.ActionLock, lock, why)); err != nil {
+		guard.NotRecorded(w)
+		return
+	}
+	l, err := h.locks.Add(r.Context(), lock)
 	var held *HoldError
 	switch {
 	case errors.As(err, &held):
 		h.log.WarnContext(r.Context(), "locked, but the store did not hold every object itself", "lock", l.ID, "err", err)
-	case errors.Is(err, ErrLock):
-		reply.Problem(w, http.StatusUnprocessableEntity, err.Error())
-		return
 	case err != nil:
 		h.fail(w, r, err)
 		return
@@ -113,7 +126,15 @@ func (h *Handler) release(w http.ResponseWriter, r *http.Request) {
 		reply.Problem(w, http.StatusNotFound, "no such lock")
 		return
 	}
-	err := h.locks.Release(r.Context(), id)
+	lock, err := h.locks.get(r.Context(), lockPrefix+id+".json")
+	if err == nil {
+		why := strings.TrimSpace(id + " " + r.URL.Query().Get("reason"))
+		if guard.Record(r.Context(), row(guard.ActionUnlock, lock, why)) != nil {
+			guard.NotRecorded(w)
+			return
+		}
+		err = h.locks.Release(r.Context(), id)
+	}
 	var held *HoldError
 	switch {
 	case errors.As(err, &held):
@@ -126,6 +147,11 @@ func (h *Handler) release(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// row is the audit row about a lock.
+func row(act guard.Action, l Lock, why string) guard.Row {
+	return guard.Row{Action: act, Cameras: l.Cameras, From: l.Range.From, To: l.Range.To, Detail: why}
 }
 
 // lockID reports whether id has the form that Add gives.

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"skein/internal/caller"
+	"skein/internal/ledger"
+	"skein/recorder/guard"
 	"skein/recorder/retain"
 	"skein/recorder/segment"
 	"skein/recorder/store"
@@ -26,6 +29,68 @@ func ask(t *testing.T, h http.Handler, method, path, body string, into any) int 
 		}
 	}
 	return w.Code
+}
+
+// Over the network a lock is that of the person for whom the gateway asks, and ends within three years; setting and ending
+// it are rows before they are done.
+func TestALockIsThePersonsForWhomTheGatewayAsks(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t)
+	locks := &retain.Locks{Docs: a, Now: func() time.Time { return a.now }}
+	dir := t.TempDir()
+	door, err := guard.Open(guard.Options{Dir: dir, Nodes: []guard.Credential{
+		{Node: caller.Node{ID: "gw", Kind: caller.Gateway}, Token: "gateway-token"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer door.Close()
+	h := door.Act(retain.NewHandler(locks, nil))
+	do := func(method, path, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer gateway-token")
+		r.Header.Set(caller.Header, caller.Person{Name: "li", Role: "investigator"}.Encode())
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	lock := func(until time.Time) string {
+		return fmt.Sprintf(`{"cameras":["cam"],"from":%q,"to":%q,"reason":"theft","owner":"chief","until":%q}`,
+			a.now.Add(-time.Hour).Format(time.RFC3339), a.now.Format(time.RFC3339), until.Format(time.RFC3339))
+	}
+	if w := do(http.MethodPost, "/v1/locks", lock(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))); w.Code != 422 {
+		t.Errorf("a lock until 2100: %d %s", w.Code, w.Body)
+	}
+	var l retain.LockBody
+	w := do(http.MethodPost, "/v1/locks", lock(a.now.AddDate(0, 1, 0)))
+	if err := json.Unmarshal(w.Body.Bytes(), &l); err != nil || w.Code != 201 || l.Owner != "li" {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if w := do(http.MethodDelete, "/v1/locks/"+l.ID+"?reason=closed", ""); w.Code != 204 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	var rows []string
+	if _, err := ledger.Verify(dir, func(e ledger.Entry) error {
+		var r guard.Row
+		err := json.Unmarshal(e.Body, &r)
+		rows = append(rows, fmt.Sprint(r.Action, " ", r.Outcome, " ", r.Actor, " ", r.Node, " ", r.Cameras))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"lock refused li gw [cam]", "lock done li gw [cam]", "unlock done li gw [cam]"}
+	if !slices.Equal(rows, want) {
+		t.Errorf("rows %q, want %q", rows, want)
+	}
+	if err := door.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if w := do(http.MethodPost, "/v1/locks", lock(a.now.AddDate(0, 1, 0))); w.Code != 503 {
+		t.Errorf("a lock without a row: %d %s", w.Code, w.Body)
+	}
+	if list, err := locks.List(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("locks %+v %v", list, err)
+	}
 }
 
 // Footage locked over HTTP outlives its class and the byte cap, in a store that holds objects itself; released, it goes.

@@ -86,16 +86,10 @@ func (l *Locks) now() time.Time {
 // Add registers the lock and holds its objects. ID and Created are set here. The returned lock is in force even if err
 // is a *HoldError, which tells that some object could not be held. What is wrong with the lock itself is ErrLock.
 func (l *Locks) Add(ctx context.Context, lock Lock) (Lock, error) {
-	now := l.now().UTC()
-	switch {
-	case len(lock.Cameras) == 0 || !lock.Range.From.Before(lock.Range.To):
-		return lock, fmt.Errorf("%w: cameras and a range are needed", ErrLock)
-	case strings.TrimSpace(lock.Reason) == "" || strings.TrimSpace(lock.Owner) == "":
-		return lock, fmt.Errorf("%w: a reason and an owner are needed", ErrLock)
-	case !lock.Until.After(now):
-		return lock, fmt.Errorf("%w: the end must lie in the future", ErrLock)
+	if err := l.check(lock); err != nil {
+		return lock, err
 	}
-	lock.ID, lock.Created = strings.ToLower(rand.Text()), now
+	lock.ID, lock.Created = strings.ToLower(rand.Text()), l.now().UTC()
 	doc, err := json.Marshal(lock)
 	if err != nil {
 		return lock, fmt.Errorf("lock: %w", err)
@@ -104,6 +98,39 @@ func (l *Locks) Add(ctx context.Context, lock Lock) (Lock, error) {
 		return lock, fmt.Errorf("lock: %w", err)
 	}
 	return lock, l.hold(ctx, lock, true, nil)
+}
+
+// The limits of one lock.
+const (
+	maxLockCameras = 500
+	maxLockText    = 8 << 10                  // bytes, of reason and case
+	maxLockTime    = 3 * 366 * 24 * time.Hour // what is to be kept longer is locked again
+)
+
+// check returns ErrLock with what is wrong with a lock that is to be set.
+func (l *Locks) check(lock Lock) error {
+	now := l.now().UTC()
+	bad := func(why string) error { return fmt.Errorf("%w: %s", ErrLock, why) }
+	switch {
+	case len(lock.Cameras) == 0 || !lock.Range.From.Before(lock.Range.To):
+		return bad("cameras and a range are needed")
+	case len(lock.Cameras) > maxLockCameras:
+		return bad(fmt.Sprintf("%d cameras: want at most %d", len(lock.Cameras), maxLockCameras))
+	case strings.TrimSpace(lock.Reason) == "" || strings.TrimSpace(lock.Owner) == "":
+		return bad("a reason and an owner are needed")
+	case len(lock.Reason) > maxLockText || len(lock.Case) > maxLockText:
+		return bad("reason or case is too long")
+	case !lock.Until.After(now):
+		return bad("the end must lie in the future")
+	case lock.Until.Sub(now) > maxLockTime+time.Hour: // the clocks of gateway and recorder differ
+		return bad("the end must lie within three years; a lock can be set again")
+	}
+	for _, c := range lock.Cameras {
+		if !segment.ValidCamera(c) {
+			return bad(fmt.Sprintf("camera %.70q: want an id of 1-64 of a-z, 0-9 and -", c))
+		}
+	}
+	return nil
 }
 
 // Release ends a lock before its time and lifts the holds that no other lock needs.
