@@ -32,9 +32,12 @@ var (
 		[]string{"camera", "profile"}, nil)
 )
 
+var descDamaged = prometheus.NewDesc("skein_edge_stream_damaged_pictures_total",
+	"Pictures of which a part was lost before the edge.", []string{"camera", "profile"}, nil)
+
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUp, descFPS, descKbps, descLost} {
+	for _, d := range []*prometheus.Desc{descUp, descFPS, descKbps, descLost, descDamaged} {
 		ch <- d
 	}
 }
@@ -47,6 +50,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(descFPS, prometheus.GaugeValue, p.FPS, cam.ID, name)
 			ch <- prometheus.MustNewConstMetric(descKbps, prometheus.GaugeValue, float64(p.Kbps), cam.ID, name)
 			ch <- prometheus.MustNewConstMetric(descLost, prometheus.CounterValue, float64(p.LostPackets), cam.ID, name)
+			ch <- prometheus.MustNewConstMetric(descDamaged, prometheus.CounterValue, float64(p.Damaged), cam.ID, name)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"skein/config/district"
 	"skein/edge/media"
 	"skein/edge/rtsp"
+	"skein/edge/rtsp/rtsptest"
 	"skein/edge/status"
 )
 
@@ -98,6 +99,35 @@ func TestPromptAttemptsEnd(t *testing.T) {
 				t.Errorf("%s: %d attempts in ten minutes, want %d to %d", name, n, c.min, c.most)
 			}
 		})
+	}
+}
+
+// A line that loses packets is told beside the state, which stays what it is.
+func TestLossIsShownBesideTheState(t *testing.T) {
+	cam := rtsptest.Start(t, rtsptest.Options{Padding: 3000, Lose: func(n int) bool { return n > 30 && n%20 == 0 }})
+	e, err := New(Config{}, Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- e.Run(ctx) }()
+	e.Apply([]district.Camera{{ID: "a", Main: cam.URL(), Transport: rtsp.TransportUDP}})
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		p := e.Cameras()[0].Profiles["main"]
+		if p.State == status.Live && p.Reason == status.ReasonCameraLoss && p.LossPercent > 0.2 && p.Damaged > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("%+v", p)
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

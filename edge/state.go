@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"math"
 	"time"
 
 	"skein/edge/rtsp"
@@ -11,6 +12,7 @@ import (
 const (
 	frozenAfter  = 3 * time.Second // no picture for so long, though connected
 	delayedAfter = 2 * time.Second // pictures arrive this late
+	lossFrom     = 0.002           // share of packets lost from which on people are told
 )
 
 // profile tells how the source is right now. The state comes from the data plane (bytes, pictures, key frames), never
@@ -23,7 +25,7 @@ func (s *source) profileStatus(now time.Time) status.Profile {
 	p := status.Profile{
 		Codec: st.Codec, Audio: st.Audio, Width: st.Width, Height: st.Height,
 		LastFrame: st.LastFrame, LastKey: st.LastKey, Transport: st.Transport,
-		Reconnects: last.n, LostPackets: st.Lost,
+		Reconnects: last.n, LostPackets: st.Lost, Damaged: st.Damaged,
 	}
 	if st.ClockKnown {
 		ms := st.ClockOffset.Milliseconds()
@@ -34,13 +36,16 @@ func (s *source) profileStatus(now time.Time) status.Profile {
 	p.Since = p.Since.Truncate(time.Second)
 	switch {
 	case connected(st, last, active) && (p.State == status.Live || p.State == status.Frozen):
-		p.FPS, p.Kbps = st.FPS, st.Kbps
+		p.FPS, p.Kbps, p.LossPercent = st.FPS, st.Kbps, math.Round(st.Loss*1e4)/100
 		p.DelayMS = s.delay().Milliseconds()
 	case last.n > 0:
 		p.Detail, p.Retry = last.detail, last.next
 	}
 	if p.State == status.Live && s.delay() > delayedAfter {
 		p.State = status.Delayed
+	}
+	if (p.State == status.Live || p.State == status.Delayed) && st.Loss >= lossFrom {
+		p.Reason = status.ReasonCameraLoss
 	}
 	return p
 }

@@ -103,6 +103,8 @@ func checkManifest(m segment.Manifest) error {
 		return bad("SHA-256 is missing")
 	case m.Seq == 1 != m.Prev.IsZero():
 		return bad("segment %d: hash of the segment before is missing, or there is none", m.Seq)
+	case m.Damaged < 0 || m.Damaged > m.Frames:
+		return bad("%d of %d frames damaged", m.Damaged, m.Frames)
 	case m.Frames < 0 || len(m.Codecs) > 256 || len(m.Sealed) > 32:
 		return bad("frames, codecs or reason of sealing is out of range")
 	}

@@ -169,9 +169,9 @@ func (c *checker) camera(where string, cam Camera) {
 			"leave edge out", cam.Edge)
 	}
 	switch cam.Transport {
-	case "", "auto", "tcp", "udp", "auto-udp":
+	case "", "auto", "tcp", "udp", "multicast", "auto-udp":
 	default:
-		c.fail(where, "transport %q: want auto, tcp, udp or auto-udp", cam.Transport)
+		c.fail(where, "transport %q: want auto, tcp, udp, multicast or auto-udp", cam.Transport)
 	}
 	switch cam.Kind {
 	case "", KindCamera, KindTerminal:

@@ -120,7 +120,7 @@ func same(a, b status.Camera) bool {
 }
 
 func lasting(p status.Profile) status.Profile {
-	p.FPS, p.Kbps, p.DelayMS, p.LostPackets = 0, 0, 0, 0
+	p.FPS, p.Kbps, p.DelayMS, p.LostPackets, p.LossPercent, p.Damaged = 0, 0, 0, 0, 0, 0
 	p.LastFrame, p.LastKey, p.Retry = time.Time{}, time.Time{}, time.Time{}
 	p.ClockOffsetMS = nil
 	return p

@@ -68,6 +68,7 @@ type Timeline struct {
 
 	lastRTP uint32
 	nextRTP uint32 // timestamp of the unit being mapped
+	spacing int64  // ticks between the last two units
 	stalled bool   // the epoch saw a stall: its drift says nothing about the rate
 	raw     int64  // extended RTP timestamp relative to the epoch's first
 	rawMax  int64
@@ -145,6 +146,28 @@ func (t *Timeline) open(rtp uint32, mono time.Duration, now time.Time) {
 	}
 }
 
+// Resume prepares for a unit with RTP timestamp rtp that follows the one before although its sender began to count
+// anew (RFC 3550 section 5.1: another SSRC, another random offset). Only the time between the arrivals tells how much
+// media time passed; where that is little more than what passed between the units before, it is taken to be that.
+func (t *Timeline) Resume(rtp uint32, arrival time.Time) {
+	if !t.started {
+		return
+	}
+	mono, _ := t.clock(arrival)
+	t.sr.ok = false // it spoke of the old timestamps
+	elapsed := t.ticks(mono - t.lastMono)
+	if off := int64(int32(rtp-t.lastRTP)) - elapsed; off < t.ticks(stepLimit) && off > -t.ticks(stepLimit) {
+		return // the sender goes on as if nothing had changed
+	}
+	if t.spacing > 0 && !t.Reorder && 2*elapsed < 5*t.spacing {
+		elapsed = t.spacing
+	}
+	t.lastRTP, t.raw = rtp-uint32(max(elapsed, 1)), t.rawMax
+}
+
+// ticks converts time to stamped ticks; media is the inverse.
+func (t *Timeline) ticks(d time.Duration) int64 { return int64(d.Seconds() * t.rate / t.scale) }
+
 func (t *Timeline) advance(rtp uint32, mono time.Duration, now time.Time) {
 	t.nextRTP = rtp
 	delta := int64(int32(rtp - t.lastRTP))
@@ -164,7 +187,7 @@ func (t *Timeline) advance(rtp uint32, mono time.Duration, now time.Time) {
 		t.open(rtp, mono, now)
 		return
 	}
-	t.lastRTP, t.raw, t.rawMax = rtp, raw, max(t.rawMax, raw)
+	t.lastRTP, t.raw, t.rawMax, t.spacing = rtp, raw, max(t.rawMax, raw), delta
 }
 
 // isStep decides whether lateness beyond the limit is a step of the media clock; a slow drift also fixes the rate.

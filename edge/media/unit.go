@@ -25,6 +25,9 @@ type AccessUnit struct {
 	ClockKnown  bool
 	// Key marks a random access point: IDR (H.264), IRAP (H.265), any MJPEG picture. Always false for audio.
 	Key bool
+	// Damaged tells that a part of the picture was lost on the way from the camera: it is kept as far as it can be
+	// decoded, and pictures that refer to it may show the damage up to the next key frame.
+	Damaged bool
 	// NALUs are the NAL units without start codes (H.264, H.265), the one JPEG (MJPEG), or the audio frames of the
 	// packet in order (AAC, Opus: one frame each; G.711: samples).
 	NALUs [][]byte

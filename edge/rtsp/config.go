@@ -22,13 +22,15 @@ type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Transport values of PullConfig.
 const (
-	// TransportAuto is TCP, and UDP only if the camera refuses TCP. Interleaved TCP passes NAT and firewalls, loses
-	// nothing and is what nearly every camera does well, so a recorder wants it first.
+	// TransportAuto is TCP, UDP only if the camera refuses TCP, and multicast only if it refuses both. Interleaved TCP
+	// passes NAT and firewalls, loses nothing and is what nearly every camera does well, so a recorder wants it first.
 	TransportAuto = "auto"
 	// TransportTCP is interleaved TCP only.
 	TransportTCP = "tcp"
 	// TransportUDP is UDP only.
 	TransportUDP = "udp"
+	// TransportMulticast is UDP to a multicast group only, on the interface by which the camera is reached.
+	TransportMulticast = "multicast"
 	// TransportAutoUDP is UDP first, for clean links where the lowest delay matters; it goes on with TCP when the
 	// camera refuses UDP or no packet arrives within Timeouts.UDP.
 	TransportAutoUDP = "auto-udp"

@@ -17,6 +17,8 @@ type unit struct {
 type depacketizer interface {
 	// push takes the next packet; lost tells that packets before it are missing. It reports malformed packets.
 	push(p *packet, lost bool, emit func(unit)) error
+	// flush ends the unit at hand: nothing more of it will come.
+	flush(emit func(unit))
 }
 
 // Limits of one access unit. A camera that exceeds them is broken or hostile.
@@ -45,13 +47,34 @@ func (b *nalBuilder) start() int {
 	return b.ends[len(b.ends)-1]
 }
 
-// dropOpen forgets a fragment that will never be whole.
-func (b *nalBuilder) dropOpen() {
-	if b.open {
-		b.scratch = b.scratch[:b.start()]
-		b.open = false
-		b.damaged = true
+// dropOpen ends a NAL unit that will never be whole. Of a slice what came before the loss is kept: a decoder shows it
+// and conceals the rest, which is better than a picture that is missing where others refer to it.
+func (d *nalDepacketizer) dropOpen() {
+	if !d.open {
+		return
 	}
+	d.damaged = true
+	if d.codec.slice(d.scratch[d.start():]) {
+		d.closeNALU(d.noteFn)
+		return
+	}
+	d.scratch = d.scratch[:d.start()]
+	d.open = false
+}
+
+// dropOrphans forgets what accompanied a picture that was lost, but not the parameter sets: others need them.
+func (d *nalDepacketizer) dropOrphans() {
+	from, kept := 0, 0
+	ends := d.ends[:0]
+	for _, end := range d.ends {
+		nalu := d.scratch[from:end]
+		from = end
+		if d.codec.parameters(nalu) {
+			kept += copy(d.scratch[kept:], nalu)
+			ends = append(ends, kept)
+		}
+	}
+	d.scratch, d.ends = d.scratch[:kept], ends
 }
 
 // fits reports whether n more bytes stay within the limits; if not, the unit is given up.
@@ -114,6 +137,10 @@ type codecNALs interface {
 	split(b *nalDepacketizer, payload []byte) error
 	// note looks at one whole NAL unit.
 	note(b *nalBuilder, nalu []byte)
+	// slice reports whether a NAL unit, perhaps cut short, is a coded slice that can be decoded up to its end.
+	slice(nalu []byte) bool
+	// parameters reports whether a NAL unit is a parameter set.
+	parameters(nalu []byte) bool
 }
 
 // nalDepacketizer assembles H.264 (RFC 6184) and H.265 (RFC 7798) access units.
@@ -157,7 +184,18 @@ func (d *nalDepacketizer) finish(emit func(unit)) {
 		emit(d.take())
 		return
 	}
+	if d.damaged {
+		d.dropOrphans()
+	}
 	d.damaged = false
+}
+
+func (d *nalDepacketizer) flush(emit func(unit)) {
+	if d.active {
+		d.dropOpen()
+		d.finish(emit)
+	}
+	d.active = false
 }
 
 // whole appends one NAL unit.
@@ -193,6 +231,8 @@ func (d *nalDepacketizer) fragment(start, end bool, header, part []byte) {
 		d.closeNALU(d.noteFn)
 	}
 }
+
+func (*frames) flush(func(unit)) {} // a unit that is not whole is given up
 
 // frames depacketises codecs whose units the RTSP library assembles: audio and JPEG, a few small packets each.
 type frames struct {

@@ -48,6 +48,19 @@ func (h264NALs) note(b *nalBuilder, nalu []byte) {
 	}
 }
 
+// sliceHeader is more than the bytes of any slice header: a slice cut before its end cannot be decoded at all.
+const sliceHeader = 64
+
+func (h264NALs) slice(nalu []byte) bool {
+	typ := nalu[0] & 0x1f
+	return (typ == 1 || typ == 5) && len(nalu) > sliceHeader
+}
+
+func (h264NALs) parameters(nalu []byte) bool {
+	typ := nalu[0] & 0x1f
+	return typ == 7 || typ == 8
+}
+
 // h265NALs splits the payloads of RFC 7798 without DON fields.
 type h265NALs struct{}
 
@@ -80,6 +93,13 @@ func (h265NALs) note(b *nalBuilder, nalu []byte) {
 			b.first = true
 		}
 	}
+}
+
+func (h265NALs) slice(nalu []byte) bool { return nalu[0]>>1&0x3f < 32 && len(nalu) > sliceHeader }
+
+func (h265NALs) parameters(nalu []byte) bool {
+	typ := nalu[0] >> 1 & 0x3f
+	return typ >= 32 && typ <= 34
 }
 
 // aggregated splits NAL units with 16-bit sizes; a size of zero is padding.

@@ -51,6 +51,7 @@ var (
 	errNoRTP       = errors.New("bytes arrive, but no RTP of this session")
 	errNoKeyFrame  = errors.New("RTP arrives, but no decodable key frame")
 	errNoUDP       = errors.New("no UDP packet arrives: a firewall between? use transport tcp")
+	errNoMulticast = errors.New("no multicast packet arrives: switches or routers between may not forward the group")
 	errNoAnswer    = errors.New("no answer within the connect timeout")
 	errFingerprint = errors.New("the certificate is not the pinned one")
 	errUnsupported = errors.New("no track with a codec we can take")
@@ -116,7 +117,7 @@ func classify(err error) status.Reason {
 		reason status.Reason
 	}{
 		{errHTTP, status.ReasonNotRTSP}, {errNotRTSP, status.ReasonNotRTSP}, {errGarbage, status.ReasonGarbage},
-		{errSilent, status.ReasonSilent}, {errNoUDP, status.ReasonSilent}, {errNoRTP, status.ReasonNoRTP},
+		{errSilent, status.ReasonSilent}, {errNoUDP, status.ReasonSilent}, {errNoMulticast, status.ReasonSilent}, {errNoRTP, status.ReasonNoRTP},
 		{errNoKeyFrame, status.ReasonNoKeyFrame}, {errNoAnswer, status.ReasonTimeout},
 		{errFingerprint, status.ReasonTLS}, {errUnsupported, status.ReasonUnsupportedCodec},
 		{syscall.ECONNREFUSED, status.ReasonRefused},

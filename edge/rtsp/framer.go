@@ -144,27 +144,84 @@ func (f *framer) boundary() error {
 	return nil
 }
 
-// frame consumes one interleaved frame.
+// frame consumes one interleaved frame. After PLAY only what can be one of our session is taken for one: a camera that
+// loses bytes of its stream costs the packets they belong to, and no more.
 func (f *framer) frame() error {
 	if err := f.need(4); err != nil {
 		return err
 	}
-	channel := f.buf[f.r+1]
-	n := 4 + (int(f.buf[f.r+2])<<8 | int(f.buf[f.r+3]))
+	n := 4 + f.frameLength(f.r)
 	t := f.table.Load()
 	if t != nil && f.pass.Load() {
 		f.state, f.left = inBody, n
 		return nil
 	}
+	if t != nil {
+		if err := f.need(min(n, frameHead)); err != nil {
+			return err
+		}
+		if !f.plausible(t, f.r) {
+			f.r++ // a byte of something else: look on
+			return nil
+		}
+	}
 	if err := f.need(n); err != nil {
 		return err
 	}
-	payload := f.buf[f.r+4 : f.r+n]
+	if t == nil {
+		f.r += n
+		return nil
+	}
+	if cut := f.cutShort(t, n); cut > 0 {
+		f.r += cut
+		f.stats.malformed.Add(1)
+		return nil
+	}
+	channel, payload := f.buf[f.r+1], f.buf[f.r+4:f.r+n]
 	f.r += n
-	if t != nil && t[channel] != nil {
+	if t[channel] != nil {
 		t[channel](payload, f.now)
 	}
 	return nil
+}
+
+// frameHead is what is looked at of a frame to tell it from bytes that only look like one: its header and the first
+// byte of the packet.
+const frameHead = 5
+
+func (f *framer) frameLength(at int) int { return int(f.buf[at+2])<<8 | int(f.buf[at+3]) }
+
+// plausible reports whether a frame of our session begins at a position of which the head is buffered: on a channel of
+// ours stands an RTP or RTCP packet (version 2). Of others nothing is known but that one of ours, or a message, follows.
+func (f *framer) plausible(t *routes, at int) bool {
+	if f.ours(t, at) {
+		return true
+	}
+	end := at + 4 + f.frameLength(at)
+	return f.buf[at] == '$' && t[f.buf[at+1]] == nil && end+frameHead <= f.w &&
+		(f.ours(t, end) || startsMessage(f.buf[end:end+4]))
+}
+
+// ours reports whether a frame on a channel of our session begins at a position of which the head is buffered.
+func (f *framer) ours(t *routes, at int) bool {
+	return f.buf[at] == '$' && t[f.buf[at+1]] != nil &&
+		(f.frameLength(at) == 0 || at+frameHead <= f.w && f.buf[at+4]>>6 == 2)
+}
+
+// cutShort looks at a frame of n bytes behind which neither a frame nor a message follows: if two frames begin one
+// behind the other inside it, bytes of it are missing. It returns where the first begins, 0: nowhere.
+func (f *framer) cutShort(t *routes, n int) int {
+	end := f.r + n
+	if end+frameHead > f.w || f.plausible(t, end) || startsMessage(f.buf[end:end+4]) {
+		return 0
+	}
+	for at := f.r + 4; at < end && at+frameHead <= f.w; at++ {
+		next := at + 4 + f.frameLength(at)
+		if next > end && next+frameHead <= f.w && f.ours(t, at) && f.ours(t, next) {
+			return at - f.r
+		}
+	}
+	return 0
 }
 
 // sniff judges the first bytes of the connection.
@@ -258,18 +315,4 @@ func (f *framer) noteLength(line string) error {
 	}
 	f.length = int(n)
 	return nil
-}
-
-// countingUDP counts what a UDP socket receives, as the framer does for TCP.
-type countingUDP struct {
-	*net.UDPConn
-	stats *Stats
-}
-
-func (c *countingUDP) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, addr, err := c.UDPConn.ReadFrom(p)
-	if n > 0 {
-		c.stats.read(n, time.Now())
-	}
-	return n, addr, err
 }

@@ -22,17 +22,22 @@ type ingest struct {
 
 // track receives one RTP stream.
 type track struct {
-	in       *ingest
-	index    int
-	pt       uint8
-	depay    depacketizer
-	latm     *latm
-	source   sourceFilter
-	seq      sequence
-	timeline *media.Timeline
-	pkt      packet // in hand; here, so that it need not be allocated
-	arrival  time.Time
-	emitFn   func(unit)
+	in        *ingest
+	index     int
+	pt        uint8
+	depay     depacketizer
+	latm      *latm
+	source    sourceFilter
+	heir      heir
+	order     reorder
+	unordered bool // packets may overtake each other and come twice: UDP. Set before the first
+	seq       sequence
+	timeline  *media.Timeline
+	resumed   bool   // the next unit is the first of another source, whose timestamps have nothing to do with ours
+	pkt       packet // in hand; here, so that it need not be allocated
+	arrival   time.Time
+	takeFn    func(*packet, time.Time)
+	emitFn    func(unit)
 }
 
 type ingestOptions struct {
@@ -52,7 +57,7 @@ func newIngest(tracks []*selected, sink Sink, stats *Stats, o ingestOptions) *in
 		}
 		t.timeline.TrustSender = o.trustSender
 		t.timeline.Reorder = s.track.BFrames
-		t.emitFn = t.emit
+		t.takeFn, t.emitFn = t.take, t.emit
 		in.tracks = append(in.tracks, t)
 		in.waiting = in.waiting || s.track.Codec.IsVideo()
 	}
@@ -67,10 +72,16 @@ func (in *ingest) hasVideo() bool {
 	return in.desc.Video() >= 0
 }
 
-// close makes the ingest ignore what still arrives: after it returns, the sink is left alone.
+// close hands over what still waits and makes the ingest ignore what arrives: after it returns, the sink is left alone.
 func (in *ingest) close() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.closed {
+		return
+	}
+	for _, t := range in.tracks {
+		t.order.flush(t.takeFn)
+	}
 	in.closed = true
 }
 
@@ -120,6 +131,7 @@ func (t *track) report(sr senderReport) {
 	t.timeline.SenderReport(sr.ntp, sr.rtp)
 }
 
+// packet takes one packet, its payload valid during the call.
 func (t *track) packet(p packet, arrival time.Time) {
 	in := t.in
 	in.mu.Lock()
@@ -127,14 +139,45 @@ func (t *track) packet(p packet, arrival time.Time) {
 	if in.closed || p.pt != t.pt {
 		return
 	}
-	ok, changed := t.source.accept(p.ssrc, arrival)
-	if !ok {
-		in.stats.foreign.Add(1)
+	switch t.source.judge(&p, arrival) {
+	case foreign:
+		if !t.source.seen {
+			in.stats.foreign.Add(1)
+			return
+		}
+		in.stats.foreign.Add(uint64(t.heir.take(&p, arrival)))
+		return
+	case successor:
+		t.succeed(p.ssrc)
+	case ours:
+		in.stats.foreign.Add(uint64(t.heir.drop()))
+	}
+	t.ordered(&p, arrival)
+}
+
+// succeed begins with another source in place of ours, from the packets on that were kept of it. in.mu is held.
+func (t *track) succeed(ssrc uint32) {
+	t.order.flush(t.takeFn)
+	t.depay.flush(t.emitFn)
+	t.seq, t.order = sequence{}, reorder{}
+	t.resumed = true
+	for _, h := range t.heir.of(ssrc) {
+		t.ordered(&h.packet, h.arrival)
+	}
+}
+
+// ordered takes a packet of our source. in.mu is held.
+func (t *track) ordered(p *packet, arrival time.Time) {
+	if t.unordered {
+		t.order.push(p, arrival, t.takeFn)
 		return
 	}
-	if changed {
-		t.seq = sequence{}
-	}
+	t.take(p, arrival)
+}
+
+// take depacketises a packet that is next in order. in.mu is held.
+func (t *track) take(p *packet, arrival time.Time) {
+	in := t.in
 	lost, fresh := t.seq.accept(p.seq)
 	if !fresh {
 		return
@@ -145,8 +188,8 @@ func (t *track) packet(p packet, arrival time.Time) {
 		in.stats.lost.Add(uint64(lost))
 	}
 	t.arrival = arrival
-	t.pkt = p
-	if err := t.depay.push(&t.pkt, lost > 0 || changed, t.emitFn); err != nil {
+	t.pkt = *p
+	if err := t.depay.push(&t.pkt, lost > 0, t.emitFn); err != nil {
 		in.stats.malformed.Add(1)
 	}
 }
@@ -167,6 +210,10 @@ func (t *track) emit(u unit) {
 	if u.damaged {
 		in.stats.damaged.Add(1)
 	}
+	if t.resumed {
+		t.resumed = false
+		t.timeline.Resume(u.ts, t.arrival)
+	}
 	pts, epoch, wall := t.timeline.Map(u.ts, t.arrival)
 	if video {
 		in.stats.frames.Add(1)
@@ -181,7 +228,8 @@ func (t *track) emit(u unit) {
 		return
 	}
 	au := &media.AccessUnit{
-		Desc: in.desc, Track: t.index, Epoch: epoch, PTS: pts, Wall: wall, Arrival: t.arrival, Key: l.key, NALUs: u.nalus,
+		Desc: in.desc, Track: t.index, Epoch: epoch, PTS: pts, Wall: wall, Arrival: t.arrival, Key: l.key,
+		Damaged: u.damaged, NALUs: u.nalus,
 	}
 	au.ClockOffset, au.ClockKnown = t.timeline.Offset()
 	if au.ClockKnown {

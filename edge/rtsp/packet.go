@@ -89,8 +89,12 @@ type sequence struct {
 	next    uint16
 }
 
-// maxLoss is the largest gap that is taken as loss; a larger one is a sender that started anew.
-const maxLoss = 3000
+// maxLoss is the largest gap that is taken as loss; a larger one is a sender that started anew. So is one that goes
+// back by more than maxLate.
+const (
+	maxLoss = 3000
+	maxLate = 100
+)
 
 // accept returns how many packets are missing before seq, and whether the packet is new at all. Duplicates and packets
 // that come too late are not.
@@ -99,7 +103,7 @@ func (s *sequence) accept(seq uint16) (lost int, ok bool) {
 	if !s.started {
 		s.started, diff = true, 0
 	}
-	if diff < 0 && diff > -100 {
+	if diff < 0 && diff > -maxLate {
 		return 0, false
 	}
 	s.next = seq + 1
@@ -111,33 +115,56 @@ func (s *sequence) accept(seq uint16) (lost int, ok bool) {
 	}
 }
 
-// sourceFilter decides which SSRC is ours.
+// sourceFilter decides which SSRC is ours. One that was announced in the Transport header of SETUP is the only one until
+// it was heard; from then on a source that falls silent may be succeeded by another: encoders restart, and some change
+// their SSRC in mid-stream.
 type sourceFilter struct {
 	any       bool
-	announced bool // in the Transport header of SETUP: no other is taken until it falls silent
+	announced bool
 	known     bool
 	seen      bool
 	ssrc      uint32
+	next      uint16 // sequence number expected
 	last      time.Time
+	spacing   time.Duration // the longest pause between two of its packets lately
 }
 
-// sourceSilence is how long our source must be silent before another may take its place: an encoder that restarted.
-const sourceSilence = 2 * time.Second
+// How long our source must be silent before another may take its place: two of its usual pauses, within these limits.
+const (
+	sourceSilence    = 2 * time.Second
+	sourceSilenceMin = 150 * time.Millisecond
+	burst            = 5 * time.Millisecond // a shorter pause lies within a picture
+)
 
-// accept reports whether a packet of ssrc is ours; changed tells that the source is another than before.
-func (f *sourceFilter) accept(ssrc uint32, now time.Time) (ok, changed bool) {
+// verdict tells whose a packet is.
+type verdict uint8
+
+const (
+	foreign   verdict = iota
+	ours              // of our source
+	successor         // of the source that takes the place of ours from this packet on
+)
+
+// judge tells whose a packet is.
+func (f *sourceFilter) judge(p *packet, now time.Time) verdict {
+	v := ours
 	switch {
-	case f.known && ssrc == f.ssrc:
-		f.seen, f.last = true, now
-		return true, false
+	case f.known && p.ssrc == f.ssrc:
+		if pause := now.Sub(f.last); f.seen && pause > burst {
+			f.spacing = max(pause, f.spacing-f.spacing/16)
+		}
 	case !f.known:
-	case f.any:
-		changed = true
-	case f.announced && !f.seen, now.Sub(f.last) < sourceSilence:
-		return false, false
+	case f.any, f.seen && f.succeeds(p, now):
+		v, f.spacing = successor, 0
 	default:
-		changed = true
+		return foreign
 	}
-	f.known, f.seen, f.ssrc, f.last = true, true, ssrc, now
-	return true, changed
+	f.known, f.seen, f.ssrc, f.next, f.last = true, true, p.ssrc, p.seq+1, now
+	return v
+}
+
+// succeeds reports whether a packet of another source takes the place of ours.
+func (f *sourceFilter) succeeds(p *packet, now time.Time) bool {
+	silence := min(max(2*f.spacing, sourceSilenceMin), sourceSilence)
+	return p.seq == f.next || now.Sub(f.last) >= silence
 }

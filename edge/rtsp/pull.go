@@ -16,7 +16,7 @@ import (
 )
 
 // Pull connects, plays and publishes into sink until ctx ends or something fails. It never retries, apart from the
-// other transport when Transport allows it. When it returns, nothing it started runs any more and sink is left alone.
+// other transports when Transport allows it. When it returns, nothing it started runs any more and sink is left alone.
 // The error is ctx's, or an *Error.
 func Pull(ctx context.Context, cfg PullConfig, sink Sink) error {
 	t, err := parseURL(cfg.URL)
@@ -43,7 +43,7 @@ func Pull(ctx context.Context, cfg PullConfig, sink Sink) error {
 		if i+1 == len(order) || !wantsOtherTransport(err) {
 			break
 		}
-		p.log.Info("trying the other RTSP transport", "camera", cfg.Camera, "refused", label(proto), "cause", t.clean(err))
+		p.log.Info("trying another RTSP transport", "camera", cfg.Camera, "refused", label(proto), "cause", t.clean(err))
 	}
 	return p.failure(err)
 }
@@ -90,26 +90,31 @@ func failure(camera string, t target, err error) error {
 
 // transports returns the protocols to try, in order.
 func transports(name string, secure bool) ([]gortsplib.Protocol, error) {
-	tcp, udp := gortsplib.ProtocolTCP, gortsplib.ProtocolUDP
+	const tcp, udp, multicast = gortsplib.ProtocolTCP, gortsplib.ProtocolUDP, gortsplib.ProtocolUDPMulticast
 	switch name {
 	case "", TransportAuto:
 		if secure {
 			return []gortsplib.Protocol{tcp}, nil // UDP would need SRTP, which few cameras have
 		}
-		return []gortsplib.Protocol{tcp, udp}, nil
+		return []gortsplib.Protocol{tcp, udp, multicast}, nil
 	case TransportTCP:
 		return []gortsplib.Protocol{tcp}, nil
 	case TransportUDP:
 		return []gortsplib.Protocol{udp}, nil
 	case TransportAutoUDP:
-		return []gortsplib.Protocol{udp, tcp}, nil
+		return []gortsplib.Protocol{udp, tcp, multicast}, nil
+	case TransportMulticast:
+		return []gortsplib.Protocol{multicast}, nil
 	}
-	return nil, fmt.Errorf("transport %q: want auto, tcp, udp or auto-udp", name)
+	return nil, fmt.Errorf("transport %q: want auto, tcp, udp, multicast or auto-udp", name)
 }
 
 func label(p gortsplib.Protocol) string {
-	if p == gortsplib.ProtocolTCP {
+	switch p {
+	case gortsplib.ProtocolTCP:
 		return TransportTCP
+	case gortsplib.ProtocolUDPMulticast:
+		return TransportMulticast
 	}
 	return TransportUDP
 }
@@ -122,8 +127,9 @@ func wantsOtherTransport(err error) bool {
 		udp  liberrors.ErrClientServerRequestedUDP
 		port liberrors.ErrClientServerPortsNotProvided
 		ids  liberrors.ErrClientTransportHeaderNoInterleavedIDs
+		way  liberrors.ErrClientTransportHeaderInvalidDelivery
 	)
-	return errors.Is(err, errNoUDP) || errors.As(err, &tcp) || errors.As(err, &udp) || errors.As(err, &port) ||
+	return errors.Is(err, errNoUDP) || errors.As(err, &way) || errors.As(err, &tcp) || errors.As(err, &udp) || errors.As(err, &port) ||
 		errors.As(err, &ids) || (errors.As(err, &code) && code.Code == base.StatusUnsupportedTransport)
 }
 
@@ -155,7 +161,13 @@ func (s *session) watch(ctx context.Context) error {
 		s.client.Close()
 		<-ended
 	}()
-	c := clocks{start: time.Now(), udp: s.proto == gortsplib.ProtocolUDP, video: s.in.hasVideo(), to: to}
+	c := clocks{start: time.Now(), video: s.in.hasVideo(), to: to}
+	switch s.proto {
+	case gortsplib.ProtocolUDP:
+		c.none = errNoUDP
+	case gortsplib.ProtocolUDPMulticast:
+		c.none = errNoMulticast
+	}
 	var r rates
 	for {
 		select {
@@ -175,9 +187,10 @@ func (s *session) watch(ctx context.Context) error {
 
 // clocks are the three liveness clocks of a playing session.
 type clocks struct {
-	start      time.Time
-	udp, video bool
-	to         Timeouts
+	start time.Time
+	none  error // over UDP: why not a single packet may have arrived
+	video bool
+	to    Timeouts
 }
 
 // check returns the reason of the first clock that ran out: the earlier in the chain, the closer to the cause.
@@ -189,8 +202,8 @@ func (c *clocks) check(s *Stats, now time.Time) error {
 		}
 		return playing
 	}
-	if c.udp && since(&s.lastRTP) == playing && since(&s.lastByte) > c.to.UDP {
-		return errNoUDP
+	if c.none != nil && since(&s.lastRTP) == playing && since(&s.lastByte) > c.to.UDP {
+		return c.none
 	}
 	if since(&s.lastByte) > c.to.Silent {
 		return errSilent

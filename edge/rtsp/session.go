@@ -33,6 +33,7 @@ type session struct {
 	chosen  []*selected
 	skipped []string
 	routes  routes
+	packets datagrams
 
 	ctx      context.Context //nolint:containedctx // the library calls back without one
 	stop     context.CancelFunc
@@ -44,7 +45,7 @@ type session struct {
 
 // open starts a client; play does the talking. ctx ends both.
 func (p *puller) open(ctx context.Context, proto gortsplib.Protocol) (*session, error) {
-	s := &session{p: p, proto: proto}
+	s := &session{p: p, proto: proto, packets: datagrams{stats: p.stats}}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	scheme := "rtsp"
 	if p.target.secure {
@@ -83,6 +84,7 @@ func (s *session) close() {
 	s.unhook()
 	s.deadline.Stop()
 	s.client.Close()
+	s.packets.close()
 	s.stop()
 }
 
@@ -145,11 +147,20 @@ func (s *session) listenUDP(network, address string) (net.PacketConn, error) {
 		return nil, fmt.Errorf("listen %s: not a UDP socket", address)
 	}
 	_ = udp.SetReadBuffer(udpBuffer)
-	return &countingUDP{udp, s.p.stats}, nil
+	local, ok := udp.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		_ = pc.Close()
+		return nil, fmt.Errorf("listen %s: no UDP address", address)
+	}
+	return &udpSocket{udp, &s.packets, local.Port}, nil
 }
 
-// onRequest opens the gate for interleaved frames as PLAY leaves.
+// onRequest opens the gate for interleaved frames as PLAY leaves, and notes the ports that SETUP offers.
 func (s *session) onRequest(r *base.Request) {
+	var th headers.Transport
+	if r.Method == base.Setup && th.Unmarshal(r.Header["Transport"]) == nil {
+		s.packets.ask(th)
+	}
 	if r.Method == base.Play && s.framer != nil {
 		s.framer.route(&s.routes)
 	}
@@ -177,7 +188,9 @@ func (s *session) play(sink Sink) error {
 		if err != nil {
 			return s.fail("setup", err)
 		}
-		s.wire(s.in.tracks[i], c, res)
+		if err := s.wire(s.in.tracks[i], c, res); err != nil {
+			return step("setup", err)
+		}
 	}
 	s.p.stats.begin(label(s.proto), time.Now())
 	if _, err := s.client.Play(nil); err != nil {
@@ -191,25 +204,45 @@ func (s *session) play(sink Sink) error {
 }
 
 // wire leads the packets of one media to its track.
-func (s *session) wire(t *track, c *selected, res *base.Response) {
+func (s *session) wire(t *track, c *selected, res *base.Response) error {
 	var th headers.Transport
-	if th.Unmarshal(res.Header["Transport"]) == nil {
-		if th.SSRC != nil {
-			t.announce(*th.SSRC)
-		}
-		direct := s.proto == gortsplib.ProtocolTCP && th.Profile == headers.TransportProfileAVP
-		if direct && th.InterleavedIDs != nil && th.InterleavedIDs[0] >= 0 && th.InterleavedIDs[1] < len(s.routes) {
-			s.routes[th.InterleavedIDs[0]] = t.rtp
-			s.routes[th.InterleavedIDs[1]] = t.rtcp
-			return
-		}
+	direct := th.Unmarshal(res.Header["Transport"]) == nil && th.Profile == headers.TransportProfileAVP
+	if th.SSRC != nil {
+		t.announce(*th.SSRC)
 	}
-	// UDP, and SRTP over TCP: the library holds sockets and keys.
+	switch {
+	case !direct: // SRTP: the library holds the keys
+	case s.proto == gortsplib.ProtocolUDP:
+		t.unordered = true
+		s.packets.route(s.sender(th), t)
+		return nil
+	case s.proto == gortsplib.ProtocolUDPMulticast:
+		t.unordered = true
+		return s.packets.join(s.framer, s.sender(th), th, t)
+	case th.InterleavedIDs != nil && th.InterleavedIDs[0] >= 0 && th.InterleavedIDs[1] < len(s.routes):
+		s.routes[th.InterleavedIDs[0]] = t.rtp
+		s.routes[th.InterleavedIDs[1]] = t.rtcp
+		return nil
+	}
 	if s.proto == gortsplib.ProtocolTCP {
 		s.framer.passThrough()
 	}
 	s.client.OnPacketRTP(c.medi, c.forma, pionRTP(t))
 	s.client.OnPacketRTCP(c.medi, pionRTCP(t))
+	return nil
+}
+
+// sender returns the address from which the camera's datagrams come: the server's, if it names no other.
+func (s *session) sender(th headers.Transport) net.IP {
+	if th.Source2 != nil {
+		if ip := net.ParseIP(*th.Source2); ip != nil {
+			return ip
+		}
+	}
+	if a, ok := s.framer.RemoteAddr().(*net.TCPAddr); ok {
+		return a.IP
+	}
+	return nil
 }
 
 func pionRTP(t *track) func(*rtp.Packet) {

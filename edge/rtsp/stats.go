@@ -18,6 +18,7 @@ type Stats struct {
 	frames    atomic.Uint64 // pictures
 	milliFPS  atomic.Int64
 	kbps      atomic.Int64
+	lossPPM   atomic.Int64
 	transport atomic.Pointer[string]
 	codecs    atomic.Pointer[codecs]
 	offset    atomic.Int64
@@ -48,7 +49,8 @@ type Snapshot struct {
 
 	FPS           float64 // over the last seconds
 	Kbps          int     // over the last seconds
-	Transport     string  // "tcp" or "udp"
+	Loss          float64 // share of the RTP packets that were lost lately, about the last ten seconds
+	Transport     string  // "tcp", "udp" or "multicast"
 	Codec, Audio  string
 	Width, Height int
 
@@ -73,6 +75,7 @@ func (s *Stats) snapshot(now time.Time) Snapshot {
 		Connected: at(&s.connected), LastByte: at(&s.lastByte), LastRTP: at(&s.lastRTP),
 		LastFrame: at(&s.lastFrame), LastKey: at(&s.lastKey),
 		FPS: float64(s.milliFPS.Load()) / 1000, Kbps: int(s.kbps.Load()),
+		Loss:        float64(s.lossPPM.Load()) / 1e6,
 		ClockOffset: time.Duration(s.offset.Load()), ClockKnown: s.offsetOK.Load(),
 	}
 	if t := s.transport.Load(); t != nil {
@@ -110,6 +113,7 @@ func (s *Stats) begin(transport string, now time.Time) {
 	s.transport.Store(&transport)
 	s.milliFPS.Store(0)
 	s.kbps.Store(0)
+	s.lossPPM.Store(0)
 }
 
 // read counts n bytes from the network.
@@ -118,14 +122,18 @@ func (s *Stats) read(n int, now time.Time) {
 	s.note(&s.lastByte, now)
 }
 
-// rates measures frames and bytes a second over the last few seconds; owned by the watching goroutine.
+// rates measures frames and bytes a second over the last few seconds, and loss; owned by the watching goroutine.
 type rates struct {
 	ring [4]struct {
-		at            time.Time
-		frames, bytes uint64
+		at                           time.Time
+		frames, bytes, lost, packets uint64
 	}
-	n int
+	n    int
+	loss float64
 }
+
+// lossMemory is how much of the measured loss remains after a second: it is about the last ten.
+const lossMemory = 0.9
 
 func (r *rates) sample(s *Stats, now time.Time) {
 	last := &r.ring[(r.n+len(r.ring)-1)%len(r.ring)]
@@ -137,7 +145,9 @@ func (r *rates) sample(s *Stats, now time.Time) {
 	if r.n < len(r.ring) {
 		oldest = r.ring[0]
 	}
+	before := *last
 	cur.at, cur.frames, cur.bytes = now, s.frames.Load(), s.bytes.Load()
+	cur.lost, cur.packets = s.lost.Load(), s.packets.Load()
 	r.n++
 	if r.n < 2 {
 		return
@@ -145,4 +155,9 @@ func (r *rates) sample(s *Stats, now time.Time) {
 	sec := now.Sub(oldest.at).Seconds()
 	s.milliFPS.Store(int64(float64(cur.frames-oldest.frames) / sec * 1000))
 	s.kbps.Store(int64(float64(cur.bytes-oldest.bytes) * 8 / 1000 / sec))
+	lost := float64(cur.lost - before.lost)
+	if sent := lost + float64(cur.packets-before.packets); sent > 0 {
+		r.loss = r.loss*lossMemory + lost/sent*(1-lossMemory)
+		s.lossPPM.Store(int64(r.loss * 1e6))
+	}
 }

@@ -37,7 +37,7 @@ func frame(channel byte, payload string) string {
 
 func TestFramer(t *testing.T) {
 	t.Parallel()
-	big := string(bytes.Repeat([]byte{'$'}, 65535))
+	big := "\x80" + string(bytes.Repeat([]byte{'$'}, 65534))
 	ok := "RTSP/1.0 200 OK\r\nCSeq: 1\r\ncontent-length : 5\r\n\r\n$$$$$"
 	for _, c := range []struct {
 		name, in, out string
@@ -47,10 +47,10 @@ func TestFramer(t *testing.T) {
 	}{
 		{name: "messages", in: ok + "RTSP/1.0 200 OK\r\n\r\n", out: ok + "RTSP/1.0 200 OK\r\n\r\n", err: io.EOF},
 		{name: "frames before PLAY are dropped", in: frame(0, "early") + ok + frame(1, "x") + ok, out: ok + ok, err: io.EOF},
-		{name: "frames are routed", routed: true, in: ok + frame(0, "a") + frame(9, "nobody's") + frame(1, big) + ok + frame(0, ""),
-			out: ok + ok, frames: []string{"a", big, ""}, err: io.EOF},
-		{name: "junk is skipped", routed: true, in: ok + "\x00\xffjunk" + frame(0, "a") + "\r\n" + ok + frame(0, "b"), out: ok + ok,
-			frames: []string{"a", "b"}, err: io.EOF},
+		{name: "frames are routed", routed: true, in: ok + frame(0, "\x80a") + frame(9, "nobody's") + frame(1, big) + ok + frame(0, ""),
+			out: ok + ok, frames: []string{"\x80a", big, ""}, err: io.EOF},
+		{name: "junk is skipped", routed: true, in: ok + "\x00\xffjunk$" + frame(0, "\x80a") + "\r\n" + ok + frame(0, "\x80b"), out: ok + ok,
+			frames: []string{"\x80a", "\x80b"}, err: io.EOF},
 		{name: "passed through", routed: true, pass: true, in: ok + frame(0, "ab") + ok, out: ok + frame(0, "ab") + ok, err: io.EOF},
 		{name: "requests", in: "OPTIONS * RTSP/1.0\r\nCSeq: 3\r\n\r\n", out: "OPTIONS * RTSP/1.0\r\nCSeq: 3\r\n\r\n", err: io.EOF},
 		{name: "http", in: "HTTP/1.1 400 Bad Request\r\n\r\n", err: errHTTP},
@@ -84,6 +84,39 @@ func TestFramer(t *testing.T) {
 				if got[i] != c.frames[i] {
 					t.Errorf("%s by %d: frame %d differs", c.name, piece, i)
 				}
+			}
+		}
+	}
+}
+
+// A camera that loses bytes in the middle of its stream costs the packets they belong to, wherever they are missing.
+func TestFramerFindsItsWayAgain(t *testing.T) {
+	t.Parallel()
+	var stream []byte
+	for i := range 40 {
+		payload := append([]byte{0x80, 96, 0, byte(i)}, bytes.Repeat([]byte{byte(i * 7), '$', 0x55}, 60+i)...)
+		stream = append(stream, frame(byte(i&1), string(payload))...)
+	}
+	for cut := 300; cut < 4000; cut += 37 {
+		for _, missing := range []int{1, 3, 90, 700} {
+			data := append(append([]byte(nil), stream[:cut]...), stream[cut+missing:]...)
+			f := newFramer(&scriptConn{data: data, piece: 1 << 20}, &Stats{})
+			f.sniffed = true
+			good := 0
+			take := func(p []byte, _ time.Time) {
+				if len(p) < 4 {
+					return
+				}
+				if i := int(p[3]); len(p) == 4+3*(60+i) && bytes.Equal(p[4:], bytes.Repeat([]byte{byte(i * 7), '$', 0x55}, 60+i)) {
+					good++
+				}
+			}
+			f.route(&routes{0: take, 1: take})
+			if _, err := readAll(f); !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			if want := 40 - 1 - (missing+200)/180; good < want {
+				t.Errorf("%d bytes missing at %d: %d of 40 packets arrive, want at least %d", missing, cut, good, want)
 			}
 		}
 	}
@@ -292,13 +325,20 @@ func TestSequenceAndSource(t *testing.T) {
 	now := time.Now()
 	f := sourceFilter{known: true, announced: true, ssrc: 1}
 	for i, c := range []struct {
-		ssrc        uint32
-		after       time.Duration
-		ok, changed bool
-	}{{2, 0, false, false}, {2, time.Hour, false, false}, {1, time.Hour, true, false}, {2, time.Hour + time.Second, false, false},
-		{2, time.Hour + 3*time.Second, true, true}, {1, time.Hour + 3*time.Second, false, false}} {
-		if ok, changed := f.accept(c.ssrc, now.Add(c.after)); ok != c.ok || changed != c.changed {
-			t.Errorf("step %d: %v %v", i, ok, changed)
+		ssrc  uint32
+		seq   uint16
+		after time.Duration
+		want  verdict
+	}{
+		{2, 70, 0, foreign}, {2, 71, time.Hour, foreign}, // one that was announced is waited for
+		{1, 10, time.Hour, ours}, {2, 72, time.Hour + 100*time.Millisecond, foreign},
+		{2, 73, time.Hour + time.Second, successor}, {1, 11, time.Hour + time.Second, foreign},
+		{2, 74, time.Hour + 2*time.Second, ours}, // a picture a second: the next pause is no silence
+		{3, 30, time.Hour + 3*time.Second, foreign},
+		{3, 75, time.Hour + 3*time.Second, successor}, // it goes on with the numbers of the one before
+	} {
+		if got := f.judge(&packet{ssrc: c.ssrc, seq: c.seq}, now.Add(c.after)); got != c.want {
+			t.Errorf("step %d: %v, want %v", i, got, c.want)
 		}
 	}
 }

@@ -48,6 +48,7 @@ type lens struct {
 	gop   int
 	size  int
 	audio bool
+	harm  uint64        // every so many frames lost a part on the way, 0: none
 	skew  time.Duration // wall clock minus the bubble's
 
 	frame uint64
@@ -87,6 +88,7 @@ func (l *lens) one(key bool) {
 	l.st.Publish(&media.AccessUnit{
 		Desc: l.desc, Track: 0, Epoch: l.epoch, PTS: int64(now.Sub(l.begun)) * 9 / 100000, Wall: now.Add(l.skew).UTC(),
 		Arrival: now, Key: key, NALUs: [][]byte{nalu},
+		Damaged: l.harm > 0 && l.frame%l.harm == 0,
 	})
 	if l.audio {
 		l.st.Publish(&media.AccessUnit{

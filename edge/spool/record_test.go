@@ -54,6 +54,24 @@ func TestEveryFrameIsArchivedOnce(t *testing.T) {
 	})
 }
 
+// Pictures that were damaged on the way are recorded as they are, and the manifest counts them.
+func TestDamagedPicturesAreRecordedAndCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, l := newArchive(t), newLens()
+		l.harm = 40
+		run(t, testConfig(t), Deps{Shipper: a}, quickFS(), l, func(*Spool) { l.shoot(25 * 100) })
+		wantFrames(t, a.frames("cam"), 1, l.frame)
+		damaged := 0
+		for _, m := range a.segments("cam") {
+			damaged += m.Damaged
+		}
+		if want := int(l.frame / l.harm); damaged != want {
+			t.Errorf("%d damaged pictures in the manifests, want %d", damaged, want)
+		}
+	})
+}
+
 // wantFiles fails unless the camera's folder holds just these files.
 func wantFiles(t *testing.T, cfg Config, want ...string) {
 	t.Helper()

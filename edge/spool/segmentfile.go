@@ -37,9 +37,10 @@ type segmentFile struct {
 	cutAt time.Time // the first key frame from here on begins a new segment
 
 	// set when closed
-	info   fmp4.Info
-	sealed segment.Sealed
-	taken  bool // the units of rescue are in another file
+	info    fmp4.Info
+	damaged int // pictures that lost a part of themselves before they came here
+	sealed  segment.Sealed
+	taken   bool // the units of rescue are in another file
 
 	// of a file that failed after it was closed; owned by the commit
 	salvaged bool // what is durable is sealed
@@ -125,6 +126,9 @@ func (f *segmentFile) add(u *media.AccessUnit) error {
 	switch {
 	case err == nil:
 		f.units = append(f.units, u)
+		if u.Damaged {
+			f.damaged++
+		}
 		return nil
 	case errors.Is(err, fmp4.ErrSplit), f.failure() != nil:
 		return err
@@ -220,7 +224,7 @@ func (f *segmentFile) manifest(camera string) segment.Manifest {
 	m := segment.Manifest{
 		Camera: camera, Profile: f.part.profile(), Epoch: f.part.epoch, Start: f.part.start, Clock: f.part.clock,
 		Duration: f.info.Duration, Bytes: f.written.Load(), Codecs: f.info.Codecs, Frames: f.info.Frames,
-		Sealed: f.sealed,
+		Damaged: f.damaged, Sealed: f.sealed,
 	}
 	for _, h := range f.info.Holes {
 		m.Holes = appendHole(m.Holes, h.From, h.To)

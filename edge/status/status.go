@@ -22,7 +22,7 @@ const (
 	Connecting   State = "connecting"    // first attempt, nothing known yet
 )
 
-// Reason is the machine-readable cause behind a state other than Live.
+// Reason is the machine-readable cause behind a state other than Live, or what is wrong although it is Live.
 type Reason string
 
 // The reasons. Each has a text of its own in the console.
@@ -44,6 +44,8 @@ const (
 	ReasonClosed           Reason = "closed"            // the camera ended the session
 	ReasonProtocol         Reason = "protocol"          // any other RTSP error
 	ReasonLink             Reason = "link"              // the link to the edge is down
+	// ReasonCameraLoss stands beside Live: pictures arrive, but packets are lost on the way from the camera to the edge.
+	ReasonCameraLoss Reason = "camera_loss"
 )
 
 // Profile is how one profile of a camera is right now. Times are UTC.
@@ -63,9 +65,11 @@ type Profile struct {
 
 	LastFrame   time.Time `json:"last_frame,omitzero"`
 	LastKey     time.Time `json:"last_key,omitzero"`
-	Transport   string    `json:"transport,omitempty"` // "tcp" or "udp"
+	Transport   string    `json:"transport,omitempty"` // "tcp", "udp" or "multicast"
 	Reconnects  uint64    `json:"reconnects,omitempty"`
-	LostPackets uint64    `json:"lost_packets,omitempty"`
+	LostPackets uint64    `json:"lost_packets,omitempty" doc:"RTP packets lost between the camera and the edge"`
+	LossPercent float64   `json:"loss_percent,omitempty" doc:"share of them lost over about the last ten seconds"`
+	Damaged     uint64    `json:"damaged,omitempty" doc:"pictures that lost a part of themselves; recorded as they are"`
 
 	ClockOffsetMS *int64 `json:"clock_offset_ms,omitempty"` // camera minus edge, from RTCP; nil if not measured
 }

@@ -44,6 +44,7 @@ type Manifest struct {
 	Prev     Hash          `json:"prev"`               // SHA256 of segment Seq-1, zero for the first
 	Codecs   string        `json:"codecs"`             // RFC 6381, e.g. "avc1.64001f,mp4a.40.2"
 	Frames   int           `json:"frames"`             // video access units
+	Damaged  int           `json:"damaged,omitempty"`  // of these, lost a part on the way from the camera
 	Clock    *int64        `json:"clock_ms,omitempty"` // camera clock minus edge clock, milliseconds; nil: not measured
 	// Gap is the gap between the previous segment's end and Start, nil if there is none.
 	Gap *Gap `json:"gap,omitempty"`

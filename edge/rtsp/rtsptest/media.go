@@ -3,7 +3,6 @@ package rtsptest
 import (
 	"bytes"
 	_ "embed"
-	"encoding/binary"
 	"image"
 	"image/jpeg"
 
@@ -69,7 +68,7 @@ func Clip(c media.Codec) [][][]byte {
 
 // sei returns a user data NAL unit with a running number and n bytes of padding.
 func sei(c media.Codec, number, n int) []byte {
-	body := append([]byte("skein rtsptest--"), binary.BigEndian.AppendUint32(nil, uint32(number)|0x80808080)...)
+	body := append([]byte(mark), digits(number)...)
 	body = append(body, bytes.Repeat([]byte{0x55}, n)...)
 	head := []byte{6}
 	if c == media.H265 {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/bluenviron/gortsplib/v5/pkg/auth"
 
@@ -33,6 +34,7 @@ const (
 	NoTCP                 // SETUP refuses interleaved TCP with 461
 	NoUDP                 // SETUP refuses UDP with 461
 	DeafUDP               // SETUP accepts UDP, but no packet arrives, as behind a firewall
+	MulticastOnly         // SETUP refuses all but multicast with 461
 )
 
 // Options of a camera. The zero value is a good H.264 camera without a password.
@@ -44,8 +46,10 @@ type Options struct {
 	OnlyAudio bool
 	// FPS of the picture, 25 by default. The clip repeats; every 25th picture is a key frame.
 	FPS int
-	// Padding adds a supplemental NAL unit of so many bytes to each picture (H.264 and H.265).
+	// Padding adds a supplemental NAL unit of so many bytes to each picture (H.264 and H.265), which also numbers it.
 	Padding int
+	// Bulk makes the last slice of each picture longer by so many bytes, which mean nothing (H.264 and H.265).
+	Bulk int
 	// User and Password are asked for if User is not empty.
 	User, Password string
 	// Auth lists the methods offered; default digest with MD5.
@@ -59,6 +63,14 @@ type Options struct {
 	Stamp func(n int, ts uint32) uint32
 	// Lose reports whether RTP packet n (from 0, all tracks) is lost on the way.
 	Lose func(n int) bool
+	// Cut returns how many bytes are missing at the end of interleaved frame n (from 0, all tracks).
+	Cut func(n int) int
+	// Away is when the camera delivers nothing.
+	Away Away
+	// NewSSRC makes the picture another source after every so many pictures, if not zero.
+	NewSSRC int
+	// Rate is how fast the camera's clock runs; 0 is right. The pictures come at the right pace.
+	Rate float64
 
 	HideSSRC      bool // say no SSRC in SETUP
 	LyingSSRC     bool // say another SSRC in SETUP than the packets carry
@@ -81,8 +93,11 @@ type Camera struct {
 	frames atomic.Int64
 	plays  atomic.Int64
 
-	mu    sync.Mutex // guards conns
+	began time.Time
+
+	mu    sync.Mutex // guards the fields below
 	conns map[net.Conn]struct{}
+	sent  []Sent
 }
 
 // Start runs a camera on a free port of 127.0.0.1 until the test ends.
@@ -111,11 +126,14 @@ func New(o Options) (*Camera, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start camera: %w", err)
 	}
-	c := &Camera{o: o, ln: ln, done: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+	c := &Camera{o: o, ln: ln, done: make(chan struct{}), began: time.Now(), conns: map[net.Conn]struct{}{}}
 	if o.TLS != nil {
 		c.ln = tls.NewListener(ln, o.TLS)
 	}
 	c.wg.Go(c.accept)
+	if o.Away.Every > 0 && !o.Away.Silent {
+		c.wg.Go(c.reboots)
+	}
 	return c, nil
 }
 
@@ -168,6 +186,10 @@ func (c *Camera) accept() {
 		conn, err := c.ln.Accept()
 		if err != nil {
 			return
+		}
+		if !c.o.Away.Silent && c.left() > 0 {
+			_ = conn.Close()
+			continue
 		}
 		c.mu.Lock()
 		c.conns[conn] = struct{}{}

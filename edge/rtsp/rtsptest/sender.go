@@ -1,6 +1,7 @@
 package rtsptest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -20,6 +21,9 @@ type sender struct {
 	src     *source
 	ssrc    uint32
 	start   uint32 // first timestamp
+	first   int    // the unit that has it
+	shift   uint16 // of the sequence numbers
+	lost    int    // packets so far
 	channel int
 	rtp     *net.UDPConn
 	rtcp    *net.UDPConn
@@ -56,9 +60,11 @@ func (t *sender) send(p *rtp.Packet) error {
 	t.s.n++
 	t.s.mu.Unlock()
 	if lose := t.s.c.o.Lose; lose != nil && lose(n) {
+		t.lost++
 		return nil
 	}
 	p.SSRC = t.ssrc
+	p.SequenceNumber += t.shift
 	b, err := p.Marshal()
 	if err != nil {
 		return err
@@ -78,7 +84,18 @@ func (t *sender) transmit(b []byte, rtcpOffset int) error {
 		_, _ = c.Write(b) // a client that left is noticed on its TCP connection
 		return nil
 	}
-	return t.s.write(t.s.interleave(t.channel+rtcpOffset, b))
+	frame := t.s.interleave(t.channel+rtcpOffset, b)
+	if cut := t.s.c.o.Cut; cut != nil {
+		t.s.mu.Lock()
+		n := t.s.frames
+		t.s.frames++
+		t.s.mu.Unlock()
+		if c := min(cut(n), len(frame)); c > 0 {
+			t.lost++
+			frame = frame[:len(frame)-c]
+		}
+	}
+	return t.s.write(frame)
 }
 
 func (s *session) interleave(channel int, payload []byte) []byte {
@@ -136,6 +153,9 @@ func (s *session) stream() {
 		}
 		t, n := s.tracks[which], next[which]
 		next[which]++
+		if s.c.left() > 0 {
+			continue
+		}
 		if t.unit(n) != nil {
 			return
 		}
@@ -160,13 +180,28 @@ func (s *session) sleepUntil(t time.Time) bool {
 	}
 }
 
+// stamp returns the timestamp of unit n.
+func (t *sender) stamp(n int) uint32 {
+	o := t.s.c.o
+	ticks := uint32((n - t.first) * t.src.step)
+	if o.Rate != 0 {
+		ticks = uint32(float64(n-t.first) * float64(t.src.step) * o.Rate)
+	}
+	if t.src.codec.IsVideo() && o.Stamp != nil {
+		ticks = o.Stamp(n, ticks)
+	}
+	return t.start + ticks
+}
+
 // unit sends unit n of a track, and now and then a sender report before it.
 func (t *sender) unit(n int) error {
 	o := t.s.c.o
-	ts := t.start + uint32(n*t.src.step)
-	if t.src.codec.IsVideo() && o.Stamp != nil {
-		ts = t.start + o.Stamp(n, ts-t.start)
+	video := t.src.codec.IsVideo()
+	if video && o.NewSSRC > 0 && n > 0 && n%o.NewSSRC == 0 {
+		t.renew()
+		t.first = n
 	}
+	ts := t.stamp(n)
 	if n%(t.src.rate/t.src.step) == 0 {
 		now := time.Now().Add(time.Duration(o.ClockOffsetMS) * time.Millisecond)
 		b, err := (&rtcp.SenderReport{SSRC: t.ssrc, NTPTime: ntp.Encode(now), RTPTime: ts}).Marshal()
@@ -178,18 +213,24 @@ func (t *sender) unit(n int) error {
 	if o.Fault == NoKeyFrames && t.src.codec.IsVideo() && i%GOP == 0 {
 		i++
 	}
-	pkts, err := t.packets(t.src.units[i], n)
+	sent := Sent{Number: t.s.c.number(), Whole: true, Began: true}
+	pkts, err := t.packets(t.src.units[i], sent.Number)
 	if err != nil {
 		return err
 	}
-	for _, p := range pkts {
+	for i, p := range pkts {
 		p.Timestamp += ts
+		before := t.lost
 		if err := t.send(p); err != nil {
 			return err
 		}
+		if t.lost != before {
+			sent.Whole = false
+			sent.Began = sent.Began && i > 1
+		}
 	}
-	if t.src.codec.IsVideo() {
-		t.s.c.frames.Add(1)
+	if video {
+		t.s.c.note(sent)
 	}
 	return nil
 }
@@ -207,6 +248,11 @@ func (t *sender) packets(unit [][]byte, n int) ([]*rtp.Packet, error) {
 	head, slices := unit[:first:first], unit[first:]
 	if o.Padding > 0 {
 		head = append(head, sei(t.src.codec, n, o.Padding))
+	}
+	if o.Bulk > 0 { // cabac_zero_words behind the slice data, ITU-T H.264 section 7.3.2.8
+		last := len(slices) - 1
+		long := append(bytes.Clone(slices[last]), bytes.Repeat([]byte{0, 0, 3}, o.Bulk/3)...)
+		slices = append(slices[:last:last], long)
 	}
 	if !o.MarkEachNALU {
 		return t.src.encode(append(head, slices...))

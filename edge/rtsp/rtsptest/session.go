@@ -25,6 +25,7 @@ type session struct {
 	stop   chan struct{}
 	wg     sync.WaitGroup
 	n      int // packets so far, guarded by mu
+	frames int // interleaved frames so far, guarded by mu
 
 	mu sync.Mutex // serializes writes to nc
 }
@@ -160,18 +161,24 @@ func (s *session) setup(req *base.Request) *base.Response {
 		return reply(base.StatusBadRequest)
 	}
 	udp := th.Protocol == headers.TransportProtocolUDP
-	if (udp && o.Fault == NoUDP) || (!udp && o.Fault == NoTCP) {
+	multicast := th.Delivery != nil && *th.Delivery == headers.TransportDeliveryMulticast
+	if udp && o.Fault == NoUDP || !udp && o.Fault == NoTCP || !multicast && o.Fault == MulticastOnly {
 		return reply(base.StatusUnsupportedTransport)
 	}
 	t := s.tracks[id]
 	out := headers.Transport{Protocol: th.Protocol, Delivery: th.Delivery}
-	if udp {
+	switch {
+	case multicast:
+		if err := t.openMulticast(s.nc, &out); err != nil {
+			return reply(base.StatusInternalServerError)
+		}
+	case udp:
 		if err := t.openUDP(s.nc, th.ClientPorts); err != nil {
 			return reply(base.StatusInternalServerError)
 		}
 		out.ClientPorts = th.ClientPorts
 		out.ServerPorts = &[2]int{t.rtp.LocalAddr().(*net.UDPAddr).Port, t.rtcp.LocalAddr().(*net.UDPAddr).Port}
-	} else {
+	default:
 		t.channel = th.InterleavedIDs[0]
 		out.InterleavedIDs = th.InterleavedIDs
 	}

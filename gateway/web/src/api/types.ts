@@ -29,6 +29,8 @@ export interface Profile {
   transport?: string;
   reconnects?: number;
   lost_packets?: number;
+  loss_percent?: number;
+  damaged?: number;
   clock_offset_ms?: number;
 }
 

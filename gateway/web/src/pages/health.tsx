@@ -1,7 +1,7 @@
 import type { ColumnsType } from "antd/es/table";
 import Table from "antd/es/table";
 import { useMemo, useRef, useState } from "react";
-import type { Camera } from "../api/types";
+import type { Camera, Profile } from "../api/types";
 import { reasonText, type T, useTexts } from "../i18n";
 import { useRest } from "../lib/rest";
 import { parse, signed, sinceShort, stamp } from "../lib/time";
@@ -21,6 +21,9 @@ interface Row {
   unit: string;
   recording: ReturnType<typeof recordingOf>;
 }
+
+/** From this share of lost packets on, in percent, a line is called bad: the edge says so too. */
+const lossFrom = 0.2;
 
 const number = (a: number | undefined, b: number | undefined) => (a ?? -1) - (b ?? -1);
 
@@ -126,7 +129,7 @@ function columns(t: T, now: number): ColumnsType<Row> {
       width: 66,
       align: "right",
       sorter: (a, b) => number(lead(a.camera)?.lost_packets, lead(b.camera)?.lost_packets),
-      render: (_, { camera }) => lead(camera)?.lost_packets ?? 0,
+      render: (_, { camera }) => <Lost profile={lead(camera)} t={t} />,
     },
     {
       title: t("health.watch"),
@@ -138,6 +141,19 @@ function columns(t: T, now: number): ColumnsType<Row> {
       ),
     },
   ];
+}
+
+/** Packets lost before the edge: the share while some are being lost, else how many it were. */
+function Lost({ profile, t }: { profile?: Profile; t: T }) {
+  const n = profile?.lost_packets ?? 0;
+  if (!profile || n === 0) return n;
+  const percent = profile.loss_percent ?? 0;
+  const hint = t("health.lostHint", { percent, n, damaged: profile.damaged ?? 0 });
+  return (
+    <span className={percent >= lossFrom ? "warn" : ""} title={hint}>
+      {percent >= lossFrom ? `${percent.toFixed(1)} %` : n}
+    </span>
+  );
 }
 
 function Recording({ row, t }: { row: Row; t: T }) {

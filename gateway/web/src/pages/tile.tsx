@@ -51,6 +51,12 @@ const lingerMs = 3000;
 const nudgeMs = 10_000;
 const graceMs = 1500;
 
+/** The camera's own line loses packets: what is seen on the picture is not this screen's fault. */
+function lossNote(camera: Camera | undefined, profile: ProfileName | undefined): string | undefined {
+  const p = camera?.profiles?.[profile ?? "sub"] ?? camera?.profiles?.main;
+  return p?.reason === "camera_loss" ? p.reason : undefined;
+}
+
 /** Codec names by profile, for the profiles the camera has. */
 export function codecsOf(camera: Camera | undefined): Partial<Record<ProfileName, string>> {
   const out: Partial<Record<ProfileName, string>> = {};
@@ -242,7 +248,8 @@ export const Tile = memo(function Tile(p: TileProps) {
   useStill(video, still, s.stale);
 
   // Live, but not what was asked for: the page's reason, or the gateway's.
-  const note = view.fallback ?? (view.report?.state === "live" ? view.report.reason : undefined);
+  const note =
+    view.fallback ?? (view.report?.state === "live" ? view.report.reason : undefined) ?? lossNote(camera, view.profile);
   const name = camera?.name ?? p.assigned ?? "";
   const replay = (backS: number) => {
     if (p.tour) transport?.tourPause(slot, true);
