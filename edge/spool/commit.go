@@ -16,27 +16,45 @@ import (
 // commit, so a few at once cost hardly more than one.
 const commitParallel = 8
 
-// commitLoop is the group commit: every Sync interval all that was written is made durable.
+const (
+	quickSync = 250 * time.Millisecond // the shortest interval of the group commit: that of the writes
+	syncShare = 10                     // the disk syncs for at most one part in so many of the time
+)
+
+// commitLoop is the group commit: after each interval all that was written is made durable. The interval follows what a
+// commit takes: a disk that bears it commits right after each write, a slow one every Sync.
 func (s *Spool) commitLoop(ctx context.Context) {
-	tick := time.NewTicker(s.cfg.Sync)
-	defer tick.Stop()
+	next := time.NewTimer(s.cfg.Sync)
+	defer next.Stop()
+	took := time.Duration(0) // for a commit: up at once, down slowly
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-next.C:
 		case <-s.kicked:
 		}
 		s.makeRoom()
-		s.commit()
+		if d := s.commit(); d > took {
+			took = d
+		} else if d > 0 {
+			took += (d - took) / 8
+		}
 		if now := s.now(); s.sane(now) {
 			s.tellGaps(now)
 		}
+		next.Reset(syncAfter(took, s.cfg.Sync))
 	}
 }
 
-// commit makes everything written so far durable and seals what is closed.
-func (s *Spool) commit() {
+// syncAfter returns when the next commit is due after one that takes so long.
+func syncAfter(took, most time.Duration) time.Duration {
+	return min(max(syncShare*took, quickSync), most)
+}
+
+// commit makes everything written so far durable and seals what is closed. It returns how long that took, 0 if there was
+// nothing to do.
+func (s *Spool) commit() time.Duration {
 	began := time.Now()
 	var work []*camera
 	for _, c := range s.all() {
@@ -45,7 +63,7 @@ func (s *Spool) commit() {
 		}
 	}
 	if len(work) == 0 {
-		return
+		return 0
 	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, commitParallel)
@@ -57,7 +75,9 @@ func (s *Spool) commit() {
 		})
 	}
 	wg.Wait()
-	s.m.commitSeconds.Observe(time.Since(began).Seconds())
+	took := time.Since(began)
+	s.m.commitSeconds.Observe(took.Seconds())
+	return took
 }
 
 func (c *camera) needsCommit() bool {
@@ -83,7 +103,9 @@ func (s *Spool) commitCamera(c *camera) {
 			s.m.syncErrors.Inc()
 			s.log.Error("fsync failed: this segment file is not trusted any more", "camera", c.id, "err", err)
 		}
-		wrote = current.durable.Load() > before
+		if wrote = current.durable.Load() > before; wrote {
+			s.m.syncs.Inc()
+		}
 	}
 	var done []segment.Manifest
 	finished := 0

@@ -31,8 +31,8 @@ type Config struct {
 	MaxBytes int64 `yaml:"max_bytes,omitempty"`
 	// Segment is the length after which the next key frame begins a new segment, 4-60 s.
 	Segment time.Duration `yaml:"segment,omitempty"`
-	// Sync is the interval of the group commit. A power cut costs what was not yet committed and the fragment in the
-	// making (at most 2 s).
+	// Sync is the longest interval of the group commit; a disk that bears it commits up to four times a second. A power
+	// cut costs what was not yet committed, a kill of the process only what was not yet written (about half a second).
 	Sync time.Duration `yaml:"sync,omitempty"`
 	// Silence is how long nothing may arrive before the open segment is sealed.
 	Silence time.Duration `yaml:"silence,omitempty"`

@@ -12,6 +12,7 @@ import (
 // metrics is what the spool counts. Children are resolved here, never while recording.
 type metrics struct {
 	lost, skippedNoKey, skippedUnfit  prometheus.Counter
+	syncs, fragments                  prometheus.Counter
 	syncErrors, writeErrors, setAside prometheus.Counter
 	droppedBytes                      prometheus.Counter
 	dropped                           counted
@@ -62,6 +63,8 @@ func newMetrics(s *Spool, reg prometheus.Registerer) *metrics {
 	m.lost = counter("lost_units_total", "Units that reached the spool and could not be recorded.")
 	skipped := vec("skipped_units_total", "Units that no segment can hold.", "reason")
 	m.skippedNoKey, m.skippedUnfit = skipped.WithLabelValues("no_key_frame"), skipped.WithLabelValues("unfit")
+	m.fragments = counter("fragments_total", "Fragments written; each is one write.")
+	m.syncs = counter("syncs_total", "Fsyncs of segment files that had something new.")
 	m.syncErrors = counter("sync_errors_total", "Failed fsyncs; each costs the trust in one file.")
 	m.writeErrors = counter("write_errors_total", "Failed writes and failed attempts to seal.")
 	m.setAside = counter("set_aside_total", "Corrupted files set aside.")

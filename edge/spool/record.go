@@ -105,34 +105,39 @@ func (r *recording) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if n > 0 {
-			select {
-			case <-ctx.Done():
-				_, err := r.drain()
+		if n == 0 {
+			if n, err = r.await(ctx); err != nil || ctx.Err() != nil {
 				return err
-			case <-tick.C:
 			}
+		}
+		if n == 0 {
 			continue
 		}
-		wait, cancel := context.WithTimeout(ctx, pollInterval)
-		u, err := r.src.Next(wait)
-		cancel()
-		switch {
-		case err == nil:
-			if err := r.take(u); err != nil {
-				return err
-			}
-		case ctx.Err() != nil:
+		r.advance()
+		select {
+		case <-ctx.Done():
 			_, err := r.drain()
 			return err
-		case errors.Is(err, context.DeadlineExceeded):
-			if err := r.idle(); err != nil {
-				return err
-			}
-		default:
-			return fmt.Errorf("record camera %s: %w", r.c.id, err)
+		case <-tick.C:
 		}
 	}
+}
+
+// await waits a while for one unit and takes it, and looks after what is held if none comes. When ctx ends it takes what
+// is left.
+func (r *recording) await(ctx context.Context) (n int, err error) {
+	wait, cancel := context.WithTimeout(ctx, pollInterval)
+	u, err := r.src.Next(wait)
+	cancel()
+	switch {
+	case err == nil:
+		return 1, r.take(u)
+	case ctx.Err() != nil:
+		return r.drain()
+	case errors.Is(err, context.DeadlineExceeded):
+		return 0, r.idle()
+	}
+	return 0, fmt.Errorf("record camera %s: %w", r.c.id, err)
 }
 
 // drain takes all that is queued.
@@ -147,6 +152,15 @@ func (r *recording) drain() (n int, err error) {
 			return n, err
 		}
 	}
+}
+
+// advance writes what the last units add to the open segment: they are then in the system's hands, and outlive a kill of
+// this process.
+func (r *recording) advance() {
+	if r.f == nil {
+		return
+	}
+	_ = r.f.advance() // the failure is kept in the file and dealt with at the next unit
 }
 
 // idle saves what is held while nothing arrives.

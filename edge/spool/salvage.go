@@ -104,8 +104,8 @@ func holes(x *fmp4.Index) []segment.Gap {
 // What a power cut may leave in a file beyond its last commit: whole pages that were allotted, but never written.
 const (
 	pageSize       = 4096
-	hollowSuspects = 8 // fragments at the end that are looked into; more are never uncommitted
-	hollowZeros    = 8 // zeros up to the end of a fragment that no camera sends
+	hollowSuspects = 64 // fragments at the end that are looked into; more are never uncommitted
+	hollowZeros    = 8  // zeros up to the end of a fragment that no camera sends
 )
 
 // dropHollow cuts x before the first fragment at its end that was not written whole, which Scan does not see. It

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"skein/edge/media"
 	"skein/recorder/fmp4"
 	"skein/recorder/segment"
@@ -24,6 +26,8 @@ type segmentFile struct {
 	hash hash.Hash
 	mux  *fmp4.Writer
 	used *atomic.Int64 // the spool's bytes
+
+	fragments prometheus.Counter
 
 	written atomic.Int64 // bytes the system has taken, always whole fragments
 	durable atomic.Int64 // bytes that a power cut cannot take any more
@@ -76,7 +80,10 @@ func (s *Spool) newSegmentFile(c *camera, u *media.AccessUnit, cause segment.Cau
 		ms := u.ClockOffset.Milliseconds()
 		p.clock = &ms
 	}
-	f := &segmentFile{part: p, path: filepath.Join(c.dir, p.name()), desc: u.Desc, hash: sha256.New(), used: &s.used}
+	f := &segmentFile{
+		part: p, path: filepath.Join(c.dir, p.name()), desc: u.Desc, hash: sha256.New(), used: &s.used,
+		fragments: s.m.fragments,
+	}
 	f.cutAt = nextCut(c.id, p.start, s.cfg.Segment)
 	var err error
 	if f.mux, err = fmp4.NewWriter(f, u.Desc, p.start); err != nil {
@@ -104,6 +111,7 @@ func (f *segmentFile) Write(p []byte) (int, error) {
 	}
 	_, _ = f.hash.Write(p)
 	f.written.Add(int64(n))
+	f.fragments.Inc()
 	return n, nil
 }
 
@@ -151,6 +159,35 @@ func (f *segmentFile) flush() error {
 	}
 	return nil
 }
+
+// advance writes what has come so far, up to the last frame, if that makes a fragment of some size. What a kill of the
+// process takes is what was not written yet.
+func (f *segmentFile) advance() error {
+	if f.failure() != nil {
+		return nil // dealt with at the next unit
+	}
+	if bytes, span := f.mux.Held(); bytes < fragmentBytes && span < fragmentSpan {
+		return nil
+	}
+	fr, left, err := f.mux.Advance()
+	if err != nil || fr.Size == 0 {
+		return err
+	}
+	f.mark(fr)
+	for f.held > 0 && left > 0 {
+		f.held--
+		if f.units[f.held].Desc.Tracks[f.units[f.held].Track].Codec.IsVideo() {
+			left--
+		}
+	}
+	return nil
+}
+
+// A fragment is written as soon as it holds so much or lasts so long: its boxes, twice in a segment, are about 400 bytes.
+const (
+	fragmentBytes = 40 << 10
+	fragmentSpan  = 500 * time.Millisecond
+)
 
 func (f *segmentFile) mark(fr fmp4.Fragment) {
 	if f.held < len(f.units) {

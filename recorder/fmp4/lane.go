@@ -29,6 +29,7 @@ type lane struct {
 	frame     int64 // audio: nominal ticks per frame, 0: from the data
 
 	buf      []sample
+	taken    int   // video: frames so far
 	end      int64 // where the next sample is due; -1: none yet
 	max      int64 // latest presentation time taken; -1: none yet
 	interval int64 // ticks between frames, measured
@@ -109,6 +110,7 @@ func (l *lane) addVideo(u *media.AccessUnit, at int64) {
 	}
 	l.buf = append(l.buf, sample{data: u.NALUs, size: size, pts: at, key: u.Key})
 	l.max = max(l.max, at)
+	l.taken++
 }
 
 // frameTicks returns how long an audio frame lasts.
@@ -156,11 +158,16 @@ func (l *lane) settled(at int64) int {
 	if at <= l.max {
 		return 0
 	}
+	return settledBefore(l.buf, at)
+}
+
+// settledBefore is settled for the samples before a frame that is presented at time at, after all of them.
+func settledBefore(buf []sample, at int64) int {
 	low := at
-	for n := len(l.buf) - 1; n > 0; n-- {
-		low = min(low, l.buf[n].pts)
-		high := l.buf[0].pts
-		for _, s := range l.buf[:n] {
+	for n := len(buf) - 1; n > 0; n-- {
+		low = min(low, buf[n].pts)
+		high := buf[0].pts
+		for _, s := range buf[:n] {
 			high = max(high, s.pts)
 		}
 		if high < low {
@@ -168,6 +175,30 @@ func (l *lane) settled(at int64) int {
 		}
 	}
 	return 0
+}
+
+// reorderSeen is how many frames it takes to see that a stream reorders them without having said so.
+const reorderSeen = 9
+
+// ready returns how many samples at the front of buf can go while nobody knows what comes next: their times and durations
+// follow from the samples after them.
+func (l *lane) ready() int {
+	if !l.video {
+		return len(l.buf) // sound tells its own duration
+	}
+	n := len(l.buf) - 1
+	if n < 1 || l.taken < reorderSeen {
+		return 0
+	}
+	if !l.reorder {
+		return n
+	}
+	for l.buf[n].pts != l.max { // settled had its say, or none, when the frame presented last came
+		if n--; n == 0 {
+			return 0
+		}
+	}
+	return settledBefore(l.buf[:n], l.max)
 }
 
 // schedule gives the first n samples of a video lane their decode times and durations. next is the presentation time

@@ -18,7 +18,7 @@ const (
 	maxTracks    = 16
 	maxFragments = 1 << 16
 	maxSamples   = 1 << 18 // of one run
-	tailRead     = 32 << 10
+	tailRead     = 64 << 10
 )
 
 // Scan walks the boxes from the front and lists the whole fragments. validEnd is the offset after the last of them:

@@ -68,7 +68,7 @@ func NewWriter(dst io.Writer, desc *media.Description, start time.Time) (*Writer
 }
 
 // Write takes a unit into the fragment in the making. Where u begins a new fragment (a key frame, or two seconds have
-// passed) the one before is written first and returned; otherwise the returned Fragment has Size 0. The first video
+// passed since the last one) the one before is written first and returned; otherwise the returned Fragment has Size 0. The first video
 // unit must be a key frame; audio before it is not stored. An error matching ErrSplit refuses u and asks for a new
 // segment; after any other error the file must be cut to the last returned Fragment's End.
 //
@@ -190,6 +190,40 @@ func (w *Writer) Flush() (Fragment, error) {
 		return Fragment{}, ErrClosed
 	}
 	return w.emit(len(w.primary.buf), -1)
+}
+
+// Held returns how many bytes of media wait for their fragment to be written, and how long they last by the track that
+// decides where fragments are cut.
+func (w *Writer) Held() (bytes int, span time.Duration) {
+	for _, l := range w.lanes {
+		if l == nil {
+			continue
+		}
+		for i := range l.buf {
+			bytes += l.buf[i].size
+		}
+	}
+	if first, ok := w.primary.first(); ok {
+		span = duration(w.primary.max-first, w.primary.timescale)
+	}
+	return bytes, span
+}
+
+// Advance writes what is held as a fragment, but for the last frames of the video track, whose times depend on what comes
+// next: nothing is written that another call, or none, would have timed otherwise. left is how many frames of video it
+// keeps. Size is 0 if nothing can go.
+func (w *Writer) Advance() (f Fragment, left int, err error) {
+	if w.closed {
+		return Fragment{}, 0, ErrClosed
+	}
+	n := w.primary.ready()
+	if n > 0 {
+		f, err = w.emit(n, -1)
+	}
+	if w.primary.video {
+		left = len(w.primary.buf)
+	}
+	return f, left, err
 }
 
 // Close flushes and writes the mfra. next is the wall time of the frame that begins the following segment, zero if

@@ -22,16 +22,33 @@ var start = time.Date(2026, 11, 3, 7, 59, 58, 123456789, time.UTC)
 // write returns the segment of the units and the fragments it was written in.
 func write(t testing.TB, desc *media.Description, units []*media.AccessUnit) ([]byte, []fmp4.Fragment, fmp4.Info) {
 	t.Helper()
+	return writeAdvancing(t, desc, units, len(units)+1)
+}
+
+// writeAdvancing is write with an Advance after every so many units.
+func writeAdvancing(t testing.TB, desc *media.Description, units []*media.AccessUnit, every int) (
+	[]byte, []fmp4.Fragment, fmp4.Info,
+) {
+	t.Helper()
 	var file bytes.Buffer
 	w, err := fmp4.NewWriter(&file, desc, start)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all []fmp4.Fragment
-	for _, u := range units {
+	for i, u := range units {
 		f, err := w.Write(u)
 		if err != nil {
 			t.Fatalf("unit %d: %v", u.Seq, err)
+		}
+		if f.Size > 0 {
+			all = append(all, f)
+		}
+		if i%every != every-1 {
+			continue
+		}
+		if f, _, err = w.Advance(); err != nil {
+			t.Fatalf("after unit %d: %v", u.Seq, err)
 		}
 		if f.Size > 0 {
 			all = append(all, f)
@@ -71,43 +88,55 @@ func TestSegmentsPlayAndKeepTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			src := fmp4test.Make(t, spec)
-			units := src.At(start)
-			file, frags, info := write(t, src.Desc, units)
-			path := filepath.Join(t.TempDir(), "s.mp4")
-			if err := os.WriteFile(path, file, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if w := fmp4test.Warnings(t, path); w != "" {
-				t.Errorf("ffprobe: %s", w)
-			}
-			if spec.Video != "" {
-				if got := fmp4test.FrameHashes(t, path); !equal(got, src.Frames) {
-					t.Errorf("decoded %d pictures, want %d, the same ones", len(got), len(src.Frames))
-				}
-			}
-			if d := info.Duration - time.Duration(spec.Seconds)*time.Second; d.Abs() > 50*time.Millisecond {
-				t.Errorf("duration %v, want %d s", info.Duration, spec.Seconds)
-			}
-			if d := fmp4test.Duration(t, path, "") - float64(spec.Seconds); d > 0.08 || d < -0.08 {
-				t.Errorf("ffprobe duration is off by %v", d)
-			}
-			x, err := fmp4.ReadIndex(bytes.NewReader(file), int64(len(file)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkIndex(t, x, units, file, frags)
-			y, end, err := fmp4.Scan(bytes.NewReader(file), int64(len(file)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkIndex(t, y, units, file, frags)
-			if again := y.AppendTrailer(bytes.Clone(file[:end])); !bytes.Equal(again, file) {
-				t.Errorf("re-made trailer differs: %d bytes, want %d", len(again), len(file))
-			}
-			if x.Duration() != info.Duration || x.Frames() != info.Frames {
-				t.Errorf("index says %v %d, writer %v %d", x.Duration(), x.Frames(), info.Duration, info.Frames)
+			for _, every := range []int{1 << 20, 3, 10} {
+				checkSegment(t, src, every)
 			}
 		})
+	}
+}
+
+// checkSegment writes the source, with an Advance after every so many units, and looks at the segment with ffprobe and
+// with our own readers.
+func checkSegment(t *testing.T, src *fmp4test.Source, every int) {
+	t.Helper()
+	units, spec := src.At(start), src.Spec
+	file, frags, info := writeAdvancing(t, src.Desc, units, every)
+	if whole := float64(len(frags)); every <= 10 && spec.Video != "" && whole < info.Duration.Seconds()*2 {
+		t.Errorf("every %d: only %v fragments", every, whole)
+	}
+	path := filepath.Join(t.TempDir(), "s.mp4")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if w := fmp4test.Warnings(t, path); w != "" {
+		t.Errorf("ffprobe: %s", w)
+	}
+	if spec.Video != "" {
+		if got := fmp4test.FrameHashes(t, path); !equal(got, src.Frames) {
+			t.Errorf("decoded %d pictures, want %d, the same ones", len(got), len(src.Frames))
+		}
+	}
+	if d := info.Duration - time.Duration(spec.Seconds)*time.Second; d.Abs() > 50*time.Millisecond {
+		t.Errorf("duration %v, want %d s", info.Duration, spec.Seconds)
+	}
+	if d := fmp4test.Duration(t, path, "") - float64(spec.Seconds); d > 0.08 || d < -0.08 {
+		t.Errorf("ffprobe duration is off by %v", d)
+	}
+	x, err := fmp4.ReadIndex(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkIndex(t, x, units, file, frags)
+	y, end, err := fmp4.Scan(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkIndex(t, y, units, file, frags)
+	if again := y.AppendTrailer(bytes.Clone(file[:end])); !bytes.Equal(again, file) {
+		t.Errorf("re-made trailer differs: %d bytes, want %d", len(again), len(file))
+	}
+	if x.Duration() != info.Duration || x.Frames() != info.Frames {
+		t.Errorf("index says %v %d, writer %v %d", x.Duration(), x.Frames(), info.Duration, info.Frames)
 	}
 }
 
