@@ -258,6 +258,7 @@ func (n *node) state(id string, now time.Time, silent time.Duration) status.Came
 	}
 	if down {
 		out.Recording.Active = false // not known, so not green
+		out.Recording.Loss, out.Recording.Held = nil, time.Time{}
 		out.Recording.Detail = fmt.Sprintf("no link to node %s", n.id)
 	}
 	return out

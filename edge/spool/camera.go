@@ -43,10 +43,11 @@ type camera struct {
 	lastWrite time.Time
 	detail    string        // why it is not recording
 	stuck     segment.Cause // the disk takes nothing, and why
-	fresh     bool          // this process has not recorded the camera yet
-	since     time.Time     // when this process began to record
-	head      uint64        // chain.seq
-	headDone  bool          // the head has its receipt: its manifest stays only for the chain
+	loss      loss
+	fresh     bool      // this process has not recorded the camera yet
+	since     time.Time // when this process began to record
+	head      uint64    // chain.seq
+	headDone  bool      // the head has its receipt: its manifest stays only for the chain
 
 	// set by recovery
 	endBefore time.Time // where the footage of earlier processes ends

@@ -105,6 +105,7 @@ func (s *Spool) commitCamera(c *camera) {
 		}
 		if wrote = current.durable.Load() > before; wrote {
 			s.m.syncs.Inc()
+			c.kept()
 		}
 	}
 	var done []segment.Manifest

@@ -177,6 +177,7 @@ func (s *Spool) drop(e entry, cause segment.Cause) error {
 	if err != nil {
 		return err
 	}
+	c.loseSegment(m, cause, m.Seq == c.chain.seq)
 	s.typeGap(c, m, cause)
 	if err := s.lose(c, m, cause); err != nil {
 		s.log.Error("footage is dropped without a record of it", "camera", c.id, "seq", e.seq, "err", err)

@@ -142,7 +142,7 @@ func TestCommitsFollowTheDisk(t *testing.T) {
 			return countingFile{w, &syncs}, err
 		}
 		run(t, cfg, Deps{Shipper: a}, disk, l, func(*Spool) { l.shoot(500) })
-		if n := syncs.Load(); n < 60 || n > 90 {
+		if n := syncs.Load(); n < 40 || n > 90 { // a write and a commit at the same moment may come in either order
 			t.Errorf("disk that takes no time: %d fsyncs in 20 s, want about 80", n)
 		}
 	})

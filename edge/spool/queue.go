@@ -29,6 +29,9 @@ type queue struct {
 	total   int // with those under way
 	bytes   int64
 	out     map[entryKey]int64 // under way: start
+
+	oldestBy map[*camera]int64 // start of each camera's oldest, as of oldestAt
+	oldestAt time.Time
 }
 
 type entryKey struct {
@@ -204,6 +207,42 @@ func (q *queue) oldest() (ms int64, ok bool) {
 		take(start)
 	}
 	return ms, ok
+}
+
+// oldestFor is how long one look through all that waits is good for.
+const oldestFor = 5 * time.Second
+
+// oldestOf returns where the footage of the camera that waits begins, zero if none does. It may be some seconds old.
+func (q *queue) oldestOf(c *camera, now time.Time) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.count[c] == 0 {
+		return time.Time{}
+	}
+	ms, ok := q.oldestBy[c]
+	if !ok || now.Sub(q.oldestAt) >= oldestFor {
+		q.lookThrough(now)
+		ms = q.oldestBy[c]
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// lookThrough finds each camera's oldest. q.mu is held.
+func (q *queue) lookThrough(now time.Time) {
+	q.oldestBy, q.oldestAt = make(map[*camera]int64, len(q.count)), now
+	take := func(c *camera, start int64) {
+		if ms, ok := q.oldestBy[c]; !ok || start < ms {
+			q.oldestBy[c] = start
+		}
+	}
+	for _, list := range [][]entry{q.fresh, q.backlog.list, q.later.list} {
+		for i := range list {
+			take(list[i].cam, list[i].start)
+		}
+	}
+	for k, start := range q.out {
+		take(k.cam, start)
+	}
 }
 
 // size returns how many segments wait or are under way, and their bytes.

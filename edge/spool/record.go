@@ -256,7 +256,7 @@ func (r *recording) write(u *media.AccessUnit) error {
 
 func (r *recording) took(v *media.AccessUnit) {
 	r.last = v
-	if r.trouble {
+	if r.trouble && r.f.durable.Load() > 0 { // in memory is not on disk yet
 		r.trouble = false
 		r.c.setTrouble("", "")
 	}
@@ -317,6 +317,7 @@ func (r *recording) split(u *media.AccessUnit, why error) error {
 // overrun notes that the reader's queue was too short for a stall of the disk.
 func (r *recording) overrun(n uint64) {
 	r.s.m.lost.Add(float64(n))
+	r.c.losePictures(r.last.Wall, segment.CauseStoreRefused)
 	r.log.Error("the disk was too slow: units were lost before they could be recorded", "units", n)
 	r.cut(segment.SealedError, time.Time{})
 	r.cause = segment.CauseStoreRefused

@@ -263,6 +263,7 @@ func checkLocal(path string, m segment.Manifest) error {
 // acknowledge lets go of a segment that the archive has.
 func (s *Spool) acknowledge(e entry, m segment.Manifest, r segment.Receipt) {
 	s.noteShipped(m)
+	e.cam.arrived(m.Seq)
 	if s.cfg.Keep > 0 {
 		if data, err := json.Marshal(r); err == nil {
 			if err := s.fs.writeAtomic(e.cam.path(e.seq, receiptSuffix), data); err == nil {

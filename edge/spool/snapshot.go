@@ -59,12 +59,35 @@ func (s *Spool) Recording(camera string) status.Recording {
 	if c == nil {
 		return status.Recording{}
 	}
-	n := s.queue.of(c)
+	n, held := s.queue.of(c), s.queue.oldestOf(c, time.Now())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := status.Recording{Wanted: c.recording, LastWrite: c.lastWrite, Backlog: n, Detail: c.detail}
-	r.Active = c.recording && time.Since(c.lastWrite) < activeFor
+	r := status.Recording{
+		Wanted: c.recording, LastWrite: c.lastWrite, Backlog: n, Detail: c.detail, Loss: c.lossNow(), Held: held,
+	}
+	r.Active = c.recording && time.Since(c.lastWrite) < activeFor && (r.Loss == nil || !c.loss.all)
+	switch {
+	case r.Detail != "" || r.Loss == nil:
+	case r.Active:
+		r.Detail = "there is no room left: the oldest footage goes before it was shipped"
+	default:
+		r.Detail = "nothing is kept: there is no room for footage until it is shipped"
+	}
+	for _, f := range c.closed {
+		r.Held = earlier(r.Held, f.part.start)
+	}
+	if c.current != nil {
+		r.Held = earlier(r.Held, c.current.part.start)
+	}
 	return r
+}
+
+// earlier returns the earlier of two times; a zero one does not count.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // progress measures how fast the backlog goes down.

@@ -105,6 +105,7 @@ func (r *recording) shed() {
 	if n == 0 {
 		return
 	}
+	r.c.losePictures(r.pending[0].Wall, r.failed)
 	r.pending = append(r.pending[:0:0], r.pending[n:]...)
 	r.s.m.lost.Add(float64(n))
 	r.cause = r.failed

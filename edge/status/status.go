@@ -88,4 +88,16 @@ type Recording struct {
 	LastWrite time.Time `json:"last_write,omitzero"` // newest fragment made durable
 	Backlog   int       `json:"backlog,omitempty"`   // sealed segments without a receipt
 	Detail    string    `json:"detail,omitempty"`    // why it is not active
+	// Loss tells that footage is being lost right now, and why. While Active is true, it is the oldest that goes and the
+	// newest is kept; otherwise nothing is.
+	Loss *Loss `json:"loss,omitempty"`
+	// Held is where the footage begins that waits here for the archive; it reaches to LastWrite, or to now while Active.
+	// Zero: none waits.
+	Held time.Time `json:"held,omitzero"`
+}
+
+// Loss is footage of a camera that is being lost.
+type Loss struct {
+	Cause string    `json:"cause"` // as in a gap, such as "spool_full"
+	Since time.Time `json:"since"` // of the first picture lost
 }
