@@ -74,6 +74,9 @@ func (r *recorderRole) build(inv *inventory) (err error) {
 		Records: ix, Log: log, TempDir: p.cfg.DataDir, Gaps: func(camera string, within segment.Range) []segment.GapDoc {
 			return r.role.Gaps(camera, within)
 		},
+		Began: func(ctx context.Context, camera string) (first, left time.Time, ok bool) {
+			return r.role.Began(ctx, camera)
+		},
 		Objects: clip.OpenFunc(func(ctx context.Context, shard, key string) (clip.Object, error) {
 			return st.Open(ctx, shard, key)
 		}),

@@ -21,6 +21,7 @@ type camera struct {
 	sources map[media.Profile]*source
 	spool   Spool
 	log     *slog.Logger
+	edited  bool // it was here before, configured otherwise
 
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -116,6 +117,9 @@ func (c *camera) gapCause() segment.Cause {
 	last := s.last
 	s.mu.Unlock()
 	if last.n == 0 {
+		if c.edited {
+			return segment.CauseConfig // nothing has failed since
+		}
 		return segment.CauseUnknown
 	}
 	switch last.reason {

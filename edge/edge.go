@@ -64,6 +64,7 @@ type Edge struct {
 	wg      sync.WaitGroup
 	cameras map[string]*camera
 	order   []string
+	left    map[string]bool // cameras that were here once
 }
 
 // New returns an edge without cameras; it starts nothing.
@@ -75,6 +76,7 @@ func New(cfg Config, deps Deps) (*Edge, error) {
 	e := &Edge{
 		cfg: cfg, deps: deps, log: deps.Log, pull: rtsp.Pull,
 		limit: newDialLimit(cfg.Dials, cfg.DialsPerHost), cameras: map[string]*camera{},
+		left: map[string]bool{},
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -149,6 +151,7 @@ func (e *Edge) Apply(cams []district.Camera) {
 			continue
 		}
 		c := e.newCamera(w)
+		c.edited = e.left[w.ID]
 		e.cameras[w.ID] = c
 		if e.ctx != nil && e.ctx.Err() == nil {
 			e.start(c)
@@ -161,6 +164,7 @@ func (e *Edge) stopAll(stop []*camera) {
 	e.mu.Lock()
 	for _, c := range stop {
 		delete(e.cameras, c.cam.ID) // Run will not start it any more
+		e.left[c.cam.ID] = true
 	}
 	e.mu.Unlock()
 	var wg sync.WaitGroup

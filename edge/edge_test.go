@@ -331,3 +331,37 @@ func TestGapCauseFollowsTheLastFailure(t *testing.T) {
 		}
 	}
 }
+
+// The hole that a change of a camera's configuration leaves is known to be that, until an attempt under the new one fails.
+func TestGapCauseOfAChangedConfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, _, stop := newEdge(t, Config{}, Deps{Spool: &recorderScript{}}, hold)
+		defer stop()
+		a := cam("a")
+		a.Record = district.RecordMain
+		e.Apply([]district.Camera{a})
+		synctest.Wait()
+		if got := e.GapCause("a"); got != segment.CauseUnknown {
+			t.Errorf("at the start: %s", got)
+		}
+		a.Main = "rtsp://10.0.0.2/a"
+		e.Apply([]district.Camera{a})
+		synctest.Wait()
+		if got := e.GapCause("a"); got != segment.CauseConfig {
+			t.Errorf("edited: %s", got)
+		}
+		e.Apply(nil)
+		e.Apply([]district.Camera{a})
+		synctest.Wait()
+		if got := e.GapCause("a"); got != segment.CauseConfig {
+			t.Errorf("removed and back: %s", got)
+		}
+		s := e.cameras["a"].sources[media.Main]
+		s.mu.Lock()
+		s.last = attempt{n: 1, reason: status.ReasonTimeout}
+		s.mu.Unlock()
+		if got := e.GapCause("a"); got != segment.CauseNetwork {
+			t.Errorf("the new address does not answer: %s", got)
+		}
+	})
+}

@@ -79,6 +79,7 @@ type Recorder struct {
 	early early
 	full  chan struct{} // capacity 1: the archive has grown beyond its bound
 	gaps  *gapBook
+	began beginnings
 }
 
 // New returns a Recorder that has started nothing.
@@ -92,6 +93,7 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 	}
 	r := &Recorder{cfg: cfg, deps: deps, log: deps.Log, slots: make(chan struct{}, cfg.Parallel), usage: newUsage()}
 	r.full = make(chan struct{}, 1)
+	r.began.of = map[string]beginning{}
 	r.evict.r = r
 	r.early = early{log: deps.Log, cameras: map[string]time.Time{}}
 	if deps.Docs != nil {

@@ -106,7 +106,7 @@ func (r *reporter) send(ctx context.Context, s Status) error {
 // same reports whether two states tell people the same. Measurements that change with every frame are left out: they
 // follow with the next full report.
 func same(a, b status.Camera) bool {
-	if len(a.Profiles) != len(b.Profiles) || !sameRecording(a.Recording, b.Recording) {
+	if len(a.Profiles) != len(b.Profiles) || !a.Recording.Alike(b.Recording) {
 		return false
 	}
 	for k, p := range a.Profiles {
@@ -116,10 +116,6 @@ func same(a, b status.Camera) bool {
 		}
 	}
 	return true
-}
-
-func sameRecording(a, b status.Recording) bool {
-	return a.Wanted == b.Wanted && a.Active == b.Active && a.Detail == b.Detail && reflect.DeepEqual(a.Loss, b.Loss)
 }
 
 func lasting(p status.Profile) status.Profile {

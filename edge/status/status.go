@@ -96,6 +96,14 @@ type Recording struct {
 	Held time.Time `json:"held,omitzero"`
 }
 
+// Alike reports whether two looks at a recording tell people the same. Figures that are never twice the same do not count.
+func (r Recording) Alike(o Recording) bool {
+	if r.Loss == nil || o.Loss == nil {
+		return r.Loss == o.Loss && r.Wanted == o.Wanted && r.Active == o.Active && r.Detail == o.Detail
+	}
+	return *r.Loss == *o.Loss && r.Wanted == o.Wanted && r.Active == o.Active && r.Detail == o.Detail
+}
+
 // Loss is footage of a camera that is being lost.
 type Loss struct {
 	Cause string    `json:"cause"` // as in a gap, such as "spool_full"

@@ -13,14 +13,16 @@ import (
 	"time"
 
 	"skein/config/district"
+	"skein/edge/status"
 	"skein/gateway/access"
 	"skein/gateway/api/problem"
+	"skein/recorder/segment"
 )
 
 // maxCoverage is how many cameras one coverage may ask for.
 const maxCoverage = 2000
 
-// coverageBody is the answer. Spans and gaps pass through as the archive wrote them.
+// coverageBody is the answer. Spans pass through as the archive wrote them, gaps with what only a gateway knows.
 type coverageBody struct {
 	From    time.Time        `json:"from"`
 	To      time.Time        `json:"to"`
@@ -31,7 +33,7 @@ type coverageCamera struct {
 	Camera   string          `json:"camera"`
 	Distance *float64        `json:"distance_m,omitempty"`
 	Spans    json.RawMessage `json:"spans"`
-	Gaps     json.RawMessage `json:"gaps"`
+	Gaps     []segment.Gap   `json:"gaps"`
 }
 
 // place is what a coverage asks about: all of the conditions given must hold.
@@ -128,7 +130,28 @@ func (s *Server) askCoverage(w http.ResponseWriter, r *http.Request, found []dis
 		problem.Write(w, r, http.StatusBadGateway, "the archive's answer cannot be read")
 		return
 	}
-	writeCoverage(w, r, arrange(body, found))
+	body = arrange(body, found)
+	states, now := s.states(), s.now()
+	for i := range body.Cameras {
+		c := &body.Cameras[i]
+		c.Gaps = underWay(c.Gaps, states[c.Camera].Recording, now)
+	}
+	writeCoverage(w, r, body)
+}
+
+// underWay names the gaps that are none: the edge has the footage, and the archive will. It is claimed only for time that
+// the edge's last word covers, and for causes that the archive does not know.
+func underWay(gaps []segment.Gap, r status.Recording, now time.Time) []segment.Gap {
+	if r.Held.IsZero() {
+		return gaps
+	}
+	to := r.LastWrite
+	if r.Active {
+		to = now
+	}
+	return segment.Explain(gaps, segment.Gap{
+		Range: segment.Range{From: r.Held, To: to}, Cause: segment.CauseNotStored,
+	})
 }
 
 // arrange puts the cameras in the order asked for, adds distances, and leaves out what was not asked for.
@@ -158,10 +181,11 @@ func writeCoverage(w http.ResponseWriter, r *http.Request, body coverageBody) {
 	}
 	for i := range body.Cameras {
 		c := &body.Cameras[i]
-		for _, list := range []*json.RawMessage{&c.Spans, &c.Gaps} {
-			if len(*list) == 0 || string(*list) == "null" {
-				*list = json.RawMessage("[]")
-			}
+		if len(c.Spans) == 0 || string(c.Spans) == "null" {
+			c.Spans = json.RawMessage("[]")
+		}
+		if c.Gaps == nil {
+			c.Gaps = []segment.Gap{}
 		}
 	}
 	b, err := json.Marshal(body)

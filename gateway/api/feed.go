@@ -117,8 +117,7 @@ func (f *feed) look() {
 // alike reports whether two looks at a camera tell people the same. Figures that are never twice the same (bit rates,
 // ages, counters) count only where they cross a line that somebody is shown.
 func alike(a, b status.Camera) bool {
-	if a.Recording.Wanted != b.Recording.Wanted || a.Recording.Active != b.Recording.Active ||
-		a.Recording.Detail != b.Recording.Detail || len(a.Profiles) != len(b.Profiles) {
+	if !a.Recording.Alike(b.Recording) || len(a.Profiles) != len(b.Profiles) {
 		return false
 	}
 	for name, p := range a.Profiles {

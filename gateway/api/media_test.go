@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"skein/edge/status"
 	"skein/gateway/access"
 	"skein/gateway/api"
 )
@@ -251,6 +252,62 @@ func setGuest(t *testing.T, g *gateway, role access.Role, unit string) {
 	}
 	g.later.Add(int64(2 * time.Second)) // the file is looked at once a second
 }
+
+// The newest footage, which the edge has and the archive not yet, is no gap of an unknown cause. That is claimed only for
+// time that the edge's word covers.
+func TestCoverageOfWhatTheEdgeStillHas(t *testing.T) {
+	t.Parallel()
+	at := func(s int) time.Time { return noon().Add(time.Duration(s) * time.Second) }
+	for _, c := range []struct {
+		name string
+		rec  status.Recording
+		want string
+	}{
+		{"recording", status.Recording{Wanted: true, Active: true, Held: at(-90), LastWrite: at(-1)},
+			"-600 unknown -300 network -200 unknown -90 not_yet_stored"},
+		{"the disk takes nothing any more", status.Recording{Wanted: true, Held: at(-90), LastWrite: at(-40)},
+			"-600 unknown -300 network -200 unknown -90 not_yet_stored -40 unknown"},
+		{"backlog of a camera that is off", status.Recording{Wanted: true, Held: at(-400), LastWrite: at(-250)},
+			"-600 unknown -400 not_yet_stored -300 network -200 unknown"},
+		{"nobody tells", status.Recording{}, "-600 unknown -300 network -200 unknown"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGateway(t, func(g *gateway, o *api.Options) {
+				o.Health = fixedHealth{{ID: "cam0", Profiles: map[string]status.Profile{"main": {}}, Recording: c.rec}}
+				o.Archive = g.part("archive", func(w http.ResponseWriter, _ *http.Request) {
+					gap := func(from, to int, cause string) string {
+						return fmt.Sprintf(`{"from":%q,"to":%q,"cause":%q}`, at(from).Format(time.RFC3339), at(to).Format(time.RFC3339), cause)
+					}
+					fmt.Fprintf(w, `{"from":%q,"to":%q,"cameras":[{"camera":"cam0","spans":[],"gaps":[%s,%s,%s]}]}`,
+						at(-600).Format(time.RFC3339), at(0).Format(time.RFC3339),
+						gap(-600, -300, "unknown"), gap(-300, -200, "network"), gap(-200, 0, "unknown"))
+				})
+			})
+			a := g.do(t, "admin", "GET", "/v1/coverage?camera=cam0&"+span(-10*time.Minute, 0), "")
+			body := decode[struct {
+				Cameras []struct {
+					Gaps []struct {
+						From  time.Time
+						Cause string
+					}
+				}
+			}](t, a)
+			var got []string
+			for _, x := range body.Cameras[0].Gaps {
+				got = append(got, fmt.Sprintf("%d %s", int(x.From.Sub(noon()).Seconds()), x.Cause))
+			}
+			if s := strings.Join(got, " "); s != c.want {
+				t.Errorf("gaps %s, want %s", s, c.want)
+			}
+		})
+	}
+}
+
+// fixedHealth tells always the same.
+type fixedHealth []status.Camera
+
+func (h fixedHealth) Cameras() []status.Camera { return h }
 
 func TestCoverage(t *testing.T) {
 	t.Parallel()

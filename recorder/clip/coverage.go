@@ -74,6 +74,14 @@ func (h *Handler) findOne(ctx context.Context, cameras []string, within segment.
 func (h *Handler) coverageOf(ctx context.Context, camera string, within segment.Range, recs []segment.Record) Coverage {
 	spans, gaps := segment.Coverage(recs, within, h.tail(ctx, camera, within.To))
 	spans, gaps = segment.Refine(spans, gaps, h.gaps(camera, within))
+	if h.began != nil && len(gaps) > 0 && gaps[0].Cause == segment.CauseUnknown && gaps[0].From.Equal(within.From) {
+		if first, left, ok := h.began(ctx, camera); ok {
+			gaps = segment.Explain(gaps, segment.Gap{
+				Range: segment.Range{From: within.From, To: first}, Cause: segment.CauseNotInUse,
+			})
+			gaps = segment.Explain(gaps, segment.Gap{Range: segment.Range{From: first, To: left}, Cause: segment.CauseDeleted})
+		}
+	}
 	c := Coverage{Camera: camera, Spans: spans, Gaps: gaps}
 	if spans == nil {
 		c.Spans = []segment.Range{}

@@ -31,7 +31,10 @@ type Config struct {
 	Tail func(ctx context.Context, camera string, at time.Time) segment.Cause
 	// Gaps returns the gap documents of a camera that concern a range (nil: none), for coverage.
 	Gaps func(camera string, within segment.Range) []segment.GapDoc
-	Log  *slog.Logger // nil: discard
+	// Began tells of a camera when its first footage began, and that which is left now; ok is false if that is not known
+	// for certain. Nil: never. For coverage.
+	Began func(ctx context.Context, camera string) (first, left time.Time, ok bool)
+	Log   *slog.Logger // nil: discard
 }
 
 // Handler serves the archive over HTTP. It is safe for concurrent use and starts nothing that outlives a request.
@@ -49,13 +52,14 @@ type Handler struct {
 	library *library
 	tail    func(ctx context.Context, camera string, at time.Time) segment.Cause
 	gaps    func(camera string, within segment.Range) []segment.GapDoc
+	began   func(ctx context.Context, camera string) (first, left time.Time, ok bool)
 	log     *slog.Logger
 	mux     *http.ServeMux
 }
 
 // NewHandler returns a Handler.
 func NewHandler(c Config) *Handler {
-	h := &Handler{library: newLibrary(c), tail: c.Tail, gaps: c.Gaps, log: c.Log, mux: http.NewServeMux()}
+	h := &Handler{library: newLibrary(c), tail: c.Tail, gaps: c.Gaps, began: c.Began, log: c.Log, mux: http.NewServeMux()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}

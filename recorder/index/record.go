@@ -44,10 +44,11 @@ const (
 var ErrRecord = errors.New("record does not fit the index")
 
 // causes lists the gap causes by their byte. The order is stored: append only.
-func causes() [10]segment.Cause {
+func causes() [11]segment.Cause {
 	return [...]segment.Cause{
 		"", segment.CauseCameraOff, segment.CauseNetwork, segment.CauseEdgeDown, segment.CauseSpoolFull,
 		segment.CauseStoreRefused, segment.CauseClock, segment.CausePrivacy, segment.CausePlanned, segment.CauseUnknown,
+		segment.CauseConfig,
 	}
 }
 

@@ -15,7 +15,15 @@ const (
 	CauseClock        Cause = "clock"
 	CausePrivacy      Cause = "privacy_pause"
 	CausePlanned      Cause = "planned_work"
+	CauseConfig       Cause = "configuration_changed" // the camera's configuration was changed, and it was begun anew
 	CauseUnknown      Cause = "unknown"
+)
+
+// What coverage says of time that no edge has to account for. No manifest and no document carries these.
+const (
+	CauseNotInUse  Cause = "not_yet_in_use" // before the camera's first footage
+	CauseNotStored Cause = "not_yet_stored" // the edge has it, the archive not yet
+	CauseDeleted   Cause = "deleted"        // it was there, and its time was over
 )
 
 // Range is a stretch of time: From inclusive, To exclusive. UTC.
@@ -81,4 +89,31 @@ func Coverage(records []Record, within Range, last Cause) (spans []Range, gaps [
 	}
 	hole(within.To, last)
 	return spans, gaps
+}
+
+// Explain gives the parts of gaps that lie in known.Range and have no known cause that of known. The sum of the gaps stays
+// the same.
+func Explain(gaps []Gap, known Gap) []Gap {
+	var out []Gap
+	add := func(r Range, c Cause) {
+		if !r.From.Before(r.To) {
+			return
+		}
+		if n := len(out); n > 0 && out[n-1].Cause == c && out[n-1].To.Equal(r.From) {
+			out[n-1].To = r.To
+			return
+		}
+		out = append(out, Gap{r, c})
+	}
+	for _, g := range gaps {
+		in, ok := known.Clip(g.Range)
+		if !ok || g.Cause != CauseUnknown {
+			add(g.Range, g.Cause)
+			continue
+		}
+		add(Range{g.From, in.From}, g.Cause)
+		add(in, known.Cause)
+		add(Range{in.To, g.To}, g.Cause)
+	}
+	return out
 }

@@ -104,11 +104,11 @@ func ValidCamera(id string) bool {
 	return true
 }
 
-// Causes returns all causes of gaps.
+// Causes returns all causes that an edge may give a gap.
 func Causes() []Cause {
 	return []Cause{
 		CauseCameraOff, CauseNetwork, CauseEdgeDown, CauseSpoolFull, CauseStoreRefused, CauseClock, CausePrivacy,
-		CausePlanned, CauseUnknown,
+		CausePlanned, CauseConfig, CauseUnknown,
 	}
 }
 

@@ -119,3 +119,39 @@ func TestGapDocValidate(t *testing.T) {
 		}
 	}
 }
+
+// What is known about unknown gaps splits them; other causes stay.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	gaps := []segment.Gap{gap(0, 40, "unknown"), gap(40, 50, "network"), gap(60, 90, "unknown")}
+	for _, c := range []struct {
+		from, to int
+		want     []segment.Gap
+	}{
+		{100, 200, gaps},
+		{10, 10, gaps},
+		{-50, 20, []segment.Gap{
+			gap(0, 20, "not_yet_in_use"), gap(20, 40, "unknown"), gap(40, 50, "network"), gap(60, 90, "unknown"),
+		}},
+		{30, 70, []segment.Gap{
+			gap(0, 30, "unknown"), gap(30, 40, "not_yet_in_use"), gap(40, 50, "network"), gap(60, 70, "not_yet_in_use"),
+			gap(70, 90, "unknown"),
+		}},
+		{-1, 99, []segment.Gap{gap(0, 40, "not_yet_in_use"), gap(40, 50, "network"), gap(60, 90, "not_yet_in_use")}},
+	} {
+		got := segment.Explain(gaps, segment.Gap{Range: seconds(c.from, c.to), Cause: segment.CauseNotInUse})
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%d to %d: %v", c.from, c.to, got)
+		}
+	}
+}
+
+// No edge may claim what only the archive or a gateway can know.
+func TestDerivedCausesAreNotForEdges(t *testing.T) {
+	t.Parallel()
+	for _, c := range []segment.Cause{segment.CauseNotInUse, segment.CauseNotStored, segment.CauseDeleted} {
+		if d := (segment.GapDoc{Camera: "cam", Gap: gap(0, 10, c)}); d.Validate() == nil {
+			t.Errorf("accepted %+v", d)
+		}
+	}
+}

@@ -89,6 +89,7 @@ func fields(t *testing.T, x *index.Index) {
 	for i, c := range []segment.Cause{
 		"", segment.CauseCameraOff, segment.CauseNetwork, segment.CauseEdgeDown, segment.CauseSpoolFull,
 		segment.CauseStoreRefused, segment.CauseClock, segment.CausePrivacy, segment.CausePlanned, segment.CauseUnknown,
+		segment.CauseConfig,
 	} {
 		r.Gap = c
 		camera := fmt.Sprintf("cam-%d", i)
