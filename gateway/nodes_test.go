@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -68,6 +69,12 @@ func TestANodeSpeaksForItsOwnCamerasOnly(t *testing.T) {
 			t.Errorf("node site-1 speaks for %s: %v, want %v", camera, known, want)
 		}
 	}
+	// Its address is never short of places at the RTSP port, which strangers may crowd.
+	for from, want := range map[string]bool{"127.0.0.1": true, "127.0.0.2": false} {
+		if got := g.hub.Linked(netip.MustParseAddr(from)); got != want {
+			t.Errorf("a node is linked from %s: %v, want %v", from, got, want)
+		}
+	}
 	cancel()
 	for range 2 {
 		if err := <-ran; err != nil {
@@ -75,4 +82,7 @@ func TestANodeSpeaksForItsOwnCamerasOnly(t *testing.T) {
 		}
 	}
 	srv.Close()
+	if g.hub.Linked(netip.MustParseAddr("127.0.0.1")) {
+		t.Error("the address of a node that has gone stays trusted")
+	}
 }

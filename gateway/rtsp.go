@@ -20,7 +20,7 @@ func (g *Gateway) newRTSP() (*rtsp.Server, error) {
 	udp, players := g.cfg.RTSP.udp()
 	return rtsp.NewServer(rtsp.ServerConfig{
 		Listen: g.cfg.RTSP.Listen, UDP: udp, PublishTCP: players, Logger: g.log,
-		Auth: g.rtspAuth, OnPublish: g.rtspPublish, OnPlay: g.rtspPlay,
+		Auth: g.rtspAuth, OnPublish: g.rtspPublish, OnPlay: g.rtspPlay, Trusted: g.hub.Linked,
 	})
 }
 

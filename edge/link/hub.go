@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -183,6 +184,21 @@ func (h *Hub) Nodes() []NodeInfo {
 	}
 	slices.SortFunc(out, func(a, b NodeInfo) int { return strings.Compare(a.ID, b.ID) })
 	return out
+}
+
+// Linked reports whether a node whose link is up dials from this address.
+func (h *Hub) Linked(a netip.Addr) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, n := range h.nodes {
+		if n.session == nil {
+			continue
+		}
+		if r, err := netip.ParseAddrPort(n.remote); err == nil && r.Addr().Unmap() == a {
+			return true
+		}
+	}
+	return false
 }
 
 // NodeOf returns the node to ask for a profile of a camera. known tells that some node offers it, up that its link is

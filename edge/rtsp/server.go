@@ -2,7 +2,6 @@ package rtsp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -20,6 +19,7 @@ type Server struct {
 	cfg  ServerConfig
 	lib  *gortsplib.Server
 	ln   net.Listener
+	door *door             // over ln
 	udp  [2]net.PacketConn // RTP and RTCP, nil without UDP
 	ctx  context.Context   //nolint:containedctx // the library calls back without one
 	stop context.CancelFunc
@@ -27,8 +27,8 @@ type Server struct {
 
 	mu       sync.Mutex // guards the fields below; never held while calling out
 	conns    map[*gortsplib.ServerConn]*client
-	strange  int // connections that have not passed Auth
 	sessions int
+	players  map[string]int // playing sessions by user
 	feeds    map[*stream.Stream]*feed
 	pubs     map[*publishing]struct{}
 	watched  map[*gortsplib.ServerSession]Request // sessions that are asked about, see ServerConfig.Auth
@@ -39,7 +39,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{
 		cfg: cfg, conns: map[*gortsplib.ServerConn]*client{}, feeds: map[*stream.Stream]*feed{},
-		pubs: map[*publishing]struct{}{}, watched: map[*gortsplib.ServerSession]Request{},
+		players: map[string]int{},
+		pubs:    map[*publishing]struct{}{}, watched: map[*gortsplib.ServerSession]Request{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	ln, err := (&net.ListenConfig{}).Listen(s.ctx, "tcp", cfg.Listen)
@@ -47,11 +48,12 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		s.stop()
 		return nil, fmt.Errorf("rtsp: %w", err)
 	}
-	s.ln = ln
+	s.ln, s.door = ln, newDoor(ln, &s.cfg, s.ctx.Done())
 	s.lib = &gortsplib.Server{
 		RTSPAddress: ln.Addr().String(), TLSConfig: cfg.TLS, Handler: (*handler)(s),
 		ReadTimeout: cfg.ReadTimeout, WriteTimeout: 2 * writeTimeout, WriteQueueSize: sendQueue,
-		Listen:       func(string, string) (net.Listener, error) { return &patientListener{ln, s.ctx.Done()}, nil },
+		Listen:       func(string, string) (net.Listener, error) { return s.door, nil },
+		TLSListen:    s.door.secure,
 		ListenPacket: s.handUDP,
 	}
 	if cfg.UDP != "" {
@@ -100,6 +102,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case now := <-tick.C:
 			s.sampleRates(now)
 			s.askAgain()
+			s.door.tell(now, s.cfg.Logger)
 		}
 	}
 	s.stop()
@@ -193,25 +196,4 @@ func (s *Server) handUDP(_, address string) (net.PacketConn, error) {
 		}
 	}
 	return nil, fmt.Errorf("no UDP socket for %s", address)
-}
-
-// patientListener outlives a shortage of file descriptors; the library would end the whole server at the first error.
-type patientListener struct {
-	net.Listener
-	done <-chan struct{}
-}
-
-// Accept returns an error only when the listener is closed.
-func (l *patientListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err == nil || errors.Is(err, net.ErrClosed) {
-			return c, err
-		}
-		select {
-		case <-l.done:
-			return nil, err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }

@@ -3,11 +3,9 @@ package rtsp
 import (
 	"crypto/subtle"
 	"errors"
-	"net"
-	"net/netip"
+	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
@@ -20,10 +18,7 @@ type handler Server
 
 // client is one TCP connection to the Server.
 type client struct {
-	timer *time.Timer // closes it unless Auth passes in time
-
 	mu      sync.Mutex // guards the fields below
-	known   bool
 	allowed map[grant]Request
 	held    map[string]*playing
 }
@@ -33,21 +28,12 @@ type grant struct {
 	path   string
 }
 
-// OnConnOpen admits a connection, within the limits.
+// OnConnOpen notes a connection that the door let in.
 func (h *handler) OnConnOpen(ctx *gortsplib.ServerHandlerOnConnOpenCtx) {
 	s := (*Server)(h)
-	c := &client{allowed: map[grant]Request{}, held: map[string]*playing{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conns[ctx.Conn] = c
-	s.strange++
-	if len(s.conns) > s.cfg.MaxConns || s.strange > s.cfg.MaxUnauthenticated {
-		s.cfg.Logger.Warn("RTSP connection refused: too many", "remote", ctx.Conn.NetConn().RemoteAddr(),
-			"connections", len(s.conns), "unauthenticated", s.strange)
-		ctx.Conn.Close()
-		return
-	}
-	c.timer = time.AfterFunc(s.cfg.AuthTimeout, ctx.Conn.Close)
+	s.conns[ctx.Conn] = &client{allowed: map[grant]Request{}, held: map[string]*playing{}}
 }
 
 // OnConnClose forgets a connection and what it held.
@@ -60,18 +46,10 @@ func (h *handler) OnConnClose(ctx *gortsplib.ServerHandlerOnConnCloseCtx) {
 	if c == nil {
 		return
 	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
 	c.mu.Lock()
-	held, known := c.held, c.known
+	held := c.held
 	c.held = nil
 	c.mu.Unlock()
-	if !known {
-		s.mu.Lock()
-		s.strange--
-		s.mu.Unlock()
-	}
 	for _, p := range held {
 		p.release()
 	}
@@ -109,28 +87,19 @@ func (s *Server) authorize(conn *gortsplib.ServerConn, req *base.Request, r Requ
 		res, err := refuse(err)
 		return r, res, err
 	}
+	if g, ok := conn.NetConn().(*guest); ok {
+		g.welcome()
+	}
 	c.mu.Lock()
-	first := !c.known
-	c.known = true
 	c.allowed[grant{r.Action, r.Path}] = r
 	c.mu.Unlock()
-	if first {
-		s.mu.Lock()
-		s.strange--
-		s.mu.Unlock()
-		if c.timer != nil {
-			c.timer.Stop()
-		}
-	}
 	return r, nil, nil
 }
 
 // credentials fills in who the client says it is, and how to check that.
 func (s *Server) credentials(conn *gortsplib.ServerConn, req *base.Request, r Request) Request {
 	conn.VerifyCredentials(req, "-", "") // makes the connection's digest nonce
-	if a, ok := conn.NetConn().RemoteAddr().(*net.TCPAddr); ok {
-		r.Remote = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), a.AddrPort().Port())
-	}
+	r.Remote = remoteAddr(conn.NetConn())
 	var auth headers.Authorization
 	if auth.Unmarshal(req.Header["Authorization"]) == nil {
 		r.User = auth.Username
@@ -183,19 +152,40 @@ func refuse(err error) (*base.Response, error) {
 
 func cleanPath(p string) string { return strings.Trim(p, "/") }
 
-// enter counts a session in, within the limit.
-func (s *Server) enter() error {
+// enter counts the session of r in, within the limits. Players leave a quarter of the places to publications, and one
+// user a third of the rest to others.
+func (s *Server) enter(r Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sessions >= s.cfg.MaxSessions {
-		return ErrBusy
+		return &Refusal{Err: ErrBusy, Reason: fmt.Sprintf("all %d sessions of this server are in use", s.cfg.MaxSessions)}
+	}
+	if r.Action == ActionPlay {
+		playing := 0
+		for _, n := range s.players {
+			playing += n
+		}
+		all := max(s.cfg.MaxSessions-s.cfg.MaxSessions/4, 1)
+		each := max(all-all/3, 1)
+		switch {
+		case playing >= all:
+			return &Refusal{Err: ErrBusy, Reason: fmt.Sprintf("all %d places for players of this server are in use", all)}
+		case s.players[r.User] >= each:
+			return &Refusal{Err: ErrBusy, Reason: fmt.Sprintf("this user plays %d streams already", each)}
+		}
+		s.players[r.User]++
 	}
 	s.sessions++
 	return nil
 }
 
-func (s *Server) leave() {
+func (s *Server) leave(r Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions--
+	if r.Action == ActionPlay {
+		if s.players[r.User]--; s.players[r.User] == 0 {
+			delete(s.players, r.User)
+		}
+	}
 }

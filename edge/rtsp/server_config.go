@@ -79,10 +79,20 @@ type ServerConfig struct {
 	// OnPlay finds a stream to play, after Auth; release is called once when the reader has left. Nil refuses all.
 	OnPlay func(ctx context.Context, r Request) (s *stream.Stream, release func(), err error)
 
-	MaxConns           int           // TCP connections; default 1024
-	MaxSessions        int           // publishing and playing sessions; default 512
-	MaxUnauthenticated int           // connections that have not passed Auth yet; default 64
-	AuthTimeout        time.Duration // how long a connection may stay so; default 10 s
+	MaxConns    int // TCP connections; default 2048
+	MaxSessions int // publishing and playing sessions; default 1024, of which players may have three quarters
+
+	// MaxUnauthenticated is how many connections may be open that have not passed Auth yet; default 256. Of one source (an
+	// IPv4 address, an IPv6 /64) there may be MaxUnauthenticatedPerSource for longer than a moment; default 8. Beyond
+	// either, the oldest of the source with the most is closed. AuthTimeout is how long a connection may stay so; default
+	// 10 s.
+	MaxUnauthenticated          int
+	MaxUnauthenticatedPerSource int
+	AuthTimeout                 time.Duration
+	// Trusted tells whether connections from an address always get in: they are not counted among the unauthenticated.
+	// It must be quick. Nil trusts none.
+	Trusted func(netip.Addr) bool
+
 	// ReadTimeout ends a publication that sends nothing; default 10 s.
 	ReadTimeout time.Duration
 
@@ -96,9 +106,10 @@ func (c ServerConfig) withDefaults() ServerConfig {
 			*v = def
 		}
 	}
-	setInt(&c.MaxConns, 1024)
-	setInt(&c.MaxSessions, 512)
-	setInt(&c.MaxUnauthenticated, 64)
+	setInt(&c.MaxConns, 2048)
+	setInt(&c.MaxSessions, 1024)
+	setInt(&c.MaxUnauthenticated, 256)
+	setInt(&c.MaxUnauthenticatedPerSource, 8)
 	if c.AuthTimeout <= 0 {
 		c.AuthTimeout = 10 * time.Second
 	}

@@ -54,7 +54,7 @@ func (h *handler) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Respons
 	if res != nil {
 		return res, nil, err
 	}
-	if err := s.enter(); err != nil {
+	if err := s.enter(p.request); err != nil {
 		res, err := refuse(err)
 		return res, nil, err
 	}

@@ -44,11 +44,11 @@ func (h *handler) OnAnnounce(ctx *gortsplib.ServerHandlerOnAnnounceCtx) (*base.R
 	if s.cfg.OnPublish == nil {
 		return refuse(ErrForbidden)
 	}
-	if err := s.enter(); err != nil {
+	if err := s.enter(r); err != nil {
 		return refuse(err)
 	}
 	if p.pub, err = s.cfg.OnPublish(s.ctx, r); err != nil {
-		s.leave()
+		s.leave(r)
 		s.cfg.Logger.Warn("RTSP publication refused", "path", r.Path, "remote", r.Remote.String(), "err", err)
 		return refuse(err)
 	}
@@ -118,7 +118,7 @@ func (h *handler) OnSessionClose(ctx *gortsplib.ServerHandlerOnSessionCloseCtx) 
 		s.mu.Lock()
 		delete(s.pubs, p)
 		s.mu.Unlock()
-		s.leave()
+		s.leave(p.request)
 		p.done.Do(func() {
 			if p.pub.Done != nil {
 				p.pub.Done(p.failure(ctx.Error))
@@ -126,7 +126,7 @@ func (h *handler) OnSessionClose(ctx *gortsplib.ServerHandlerOnSessionCloseCtx) 
 		})
 	case *playing:
 		p.feed.remove(ctx.Session)
-		s.leave()
+		s.leave(p.request)
 		p.release()
 	}
 }
