@@ -102,7 +102,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case now := <-tick.C:
 			s.sampleRates(now)
 			s.askAgain()
-			s.door.tell(now, s.cfg.Logger)
+			s.door.refusals.Tell(now, s.cfg.Logger, "RTSP connections refused")
 		}
 	}
 	s.stop()

@@ -11,6 +11,8 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 	"github.com/bluenviron/gortsplib/v5/pkg/headers"
 	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
+
+	"skein/internal/strangers"
 )
 
 // handler receives the library's callbacks; a type of its own keeps them out of Server's API.
@@ -99,7 +101,7 @@ func (s *Server) authorize(conn *gortsplib.ServerConn, req *base.Request, r Requ
 // credentials fills in who the client says it is, and how to check that.
 func (s *Server) credentials(conn *gortsplib.ServerConn, req *base.Request, r Request) Request {
 	conn.VerifyCredentials(req, "-", "") // makes the connection's digest nonce
-	r.Remote = remoteAddr(conn.NetConn())
+	r.Remote = strangers.RemoteOf(conn.NetConn())
 	var auth headers.Authorization
 	if auth.Unmarshal(req.Header["Authorization"]) == nil {
 		r.User = auth.Username

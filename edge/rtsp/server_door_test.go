@@ -195,14 +195,14 @@ func (c *caller) Close() error {
 	return nil
 }
 
-// TestPlacesOfStrangers walks through who goes when places are short.
-func TestPlacesOfStrangers(t *testing.T) {
+// TestTrustedAddressesAlwaysGetIn: edges whose link is up are not counted, until there is no place for any connection.
+// Then strangers go first, one by one, and nobody who has signed in.
+func TestTrustedAddressesAlwaysGetIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		edge := netip.MustParseAddr("10.0.0.9")
 		cfg := ServerConfig{
-			MaxConns: 14, MaxUnauthenticated: 8, MaxUnauthenticatedPerSource: 3,
-			Trusted: func(a netip.Addr) bool { return a == edge },
+			MaxConns: 12, MaxUnauthenticated: 8, Trusted: func(a netip.Addr) bool { return a == edge },
 		}.withDefaults()
 		d := newDoor(nil, &cfg, nil)
 		guests := map[*caller]*guest{}
@@ -211,65 +211,45 @@ func TestPlacesOfStrangers(t *testing.T) {
 			guests[c] = d.admit(c)
 			return c
 		}
-		open := func(cs ...*caller) (n int) {
-			for _, c := range cs {
-				if !c.closed {
-					n++
-				}
+		all := func(want int64, strangers, trusted int) {
+			t.Helper()
+			if n, s, e := d.open.Load(), d.lobby.Guests(), d.trusted.Guests(); n != want || s != strangers || e != trusted {
+				t.Errorf("%d connections, %d strangers, %d from edges; want %d, %d, %d", n, s, e, want, strangers, trusted)
 			}
-			return n
 		}
-
-		// In a moment an address may have more than its share: players that come up together.
-		var burst []*caller
-		for i := range 6 {
-			burst = append(burst, come(fmt.Sprintf("10.0.0.1:%d", 1000+i)))
+		for i := range 10 {
+			come(fmt.Sprintf("10.0.0.1:%d", 1000+i))
 		}
-		if n := open(burst...); n != 6 {
-			t.Errorf("%d of 6 stay", n)
-		}
-		guests[burst[5]].welcome() // its connection counts no more
-		time.Sleep(strangerHaste + time.Millisecond)
-		// Later its oldest goes, whatever its port, and nobody else's.
-		other := come("10.0.0.2:1")
-		come("10.0.0.1:2000")
-		if !burst[0].closed || open(burst...) != 5 {
-			t.Errorf("the oldest stays: %d of 6 are open", open(burst...))
-		}
-		// An IPv6 network of one machine is one source.
-		six := []*caller{come("[2001:db8:1:2::1]:1"), come("[2001:db8:1:2::2]:1")}
-		// All places are taken: the address with the most makes way.
-		come("10.0.0.3:1")
-		if open(other) != 1 || open(six...) != 2 || open(burst...) != 4 || burst[5].closed {
-			t.Errorf("open: other %d, six %d, burst %d", open(other), open(six...), open(burst...))
-		}
-		// Edges are not counted, until there is no place for any connection: then strangers go first, one by one.
-		edges := make([]*caller, 0, 8)
-		for i := range 5 {
+		all(8, 8, 0)
+		viewer := come("10.0.0.2:1")
+		guests[viewer].welcome()
+		var edges []*caller
+		for i := range 4 {
 			edges = append(edges, come(fmt.Sprintf("10.0.0.9:%d", 1+i)))
 		}
-		if d.strange != 8 || d.conns != 14 || open(edges...) != 5 {
-			t.Errorf("%d strangers, %d connections, %d edges", d.strange, d.conns, open(edges...))
+		all(12, 7, 4)
+		for i := range 8 {
+			edges = append(edges, come(fmt.Sprintf("10.0.0.9:%d", 100+i)))
 		}
-		edges = append(edges, come("10.0.0.9:7"))
-		if d.strange != 7 || d.conns != 14 || open(edges...) != 6 {
-			t.Errorf("%d strangers, %d connections, %d edges", d.strange, d.conns, open(edges...))
-		}
-		for range 8 {
-			edges = append(edges, come("10.0.0.9:8"))
-		}
-		if d.strange != 0 || d.conns != 14 || !edges[0].closed || burst[5].closed {
-			t.Errorf("%d strangers, %d connections", d.strange, d.conns)
+		all(12, 0, 11)
+		if viewer.closed || !edges[0].closed {
+			t.Errorf("viewer closed: %v; the oldest of the edge's closed: %v", viewer.closed, edges[0].closed)
 		}
 		for _, c := range edges {
 			guests[c].welcome()
 		}
+		all(12, 0, 0)
 		if c := come("10.0.0.9:9"); !c.closed || guests[c] != nil {
 			t.Error("a connection beyond all is taken")
 		}
-		time.Sleep(cfg.AuthTimeout) // nobody stays a stranger
-		if d.conns != open(edges...)+1 || len(d.strangers) != 0 || len(d.from) != 0 {
-			t.Errorf("%d connections, %d strangers, %d sources", d.conns, len(d.strangers), len(d.from))
+		time.Sleep(cfg.AuthTimeout + time.Millisecond)
+		all(12, 0, 0) // nobody who has signed in is closed for the time it took
+		_ = guests[viewer].Close()
+		for range 2 {
+			come("10.0.0.3:1")
 		}
+		all(12, 1, 0)
+		time.Sleep(cfg.AuthTimeout + time.Millisecond)
+		all(11, 0, 0) // nobody stays a stranger
 	})
 }
