@@ -70,7 +70,7 @@ func newTransport(r *Relay) (*transport, error) {
 	t := &transport{cert: *cert, logs: logFactory{r.log}}
 	t.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: r.conn, Logger: t.logs.NewLogger("mux")})
 	if r.tcp != nil {
-		t.tcp = newTCPTransport(r.tcp, 2*r.cfg.MaxSessions+tcpSpare, t.logs.NewLogger("tcpmux"))
+		t.tcp = newTCPTransport(r.tcp, tcpOfOne*r.cfg.MaxSessions, t.logs.NewLogger("tcpmux"))
 	}
 	return t, nil
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
+
+	"skein/internal/strangers"
 )
 
 // Bounds of what waits for an ICE-TCP viewer. A TCP connection loses nothing by itself, so what it cannot bear in time
@@ -24,107 +26,161 @@ const (
 	tcpChunk    = 16 << 10               // bytes handed to the kernel at once
 	tcpFrame    = 2                      // bytes of a frame's length, RFC 4571
 	tcpMemory   = 4 * time.Second        // over which the link's rate is estimated
-	tcpGreeting = 10 * time.Second       // until a connection has told whose it is
-	tcpSpare    = 64                     // connections beyond two for each session: a restart of ICE makes another
 	tcpPause    = 50 * time.Millisecond  // until connections are accepted again when that failed
 )
 
 // tcpTransport is ICE-TCP: pion's mux over connections of ours.
 type tcpTransport struct {
 	*tcpListener
-	mux *ice.TCPMuxDefault
+	mux *tcpMux
 }
 
 func newTCPTransport(l net.Listener, most int, log logging.LeveledLogger) *tcpTransport {
-	t := newTCPListener(l, most)
-	return &tcpTransport{t, ice.NewTCPMuxDefault(ice.TCPMuxParams{
+	mux := &tcpMux{ufrags: map[string]int{}}
+	t := newTCPListener(l, most, mux)
+	t.running.Go(t.welcome)
+	mux.TCPMuxDefault = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 		Listener: t, Logger: log, ReadBufferSize: 64,
 		FirstStunBindTimeout: tcpGreeting, AliveDurationForConnFromStun: tcpGreeting,
-	})}
+	})
+	return &tcpTransport{t, mux}
 }
 
 // close returns when nothing of it runs any more.
 func (t *tcpTransport) close() {
 	_ = t.mux.Close()
-	t.writers.Wait()
+	t.running.Wait()
+}
+
+// claims tells whose connections are welcome. It is the mux.
+type claims interface {
+	claim(ufrag string) bool
+	unclaim(ufrag string)
 }
 
 // tcpListener accepts ICE-TCP connections and finds them by the viewer's address, so that media can be written to them
-// past pion.
+// past pion. It hands on only those whose first message names a session of ours; until then they wait in its lobby.
 type tcpListener struct {
 	net.Listener
 	most    int // connections at the same time
-	writers sync.WaitGroup
+	claims  claims
+	lobby   *strangers.Lobby
+	ready   chan *tcpConn
+	ending  chan struct{} // closed with the listener
+	running sync.WaitGroup
 	chunks  sync.Pool
 
-	mu     sync.Mutex // guards the fields below
-	conns  map[netip.AddrPort]*tcpConn
-	closed bool
+	mu      sync.Mutex // guards the fields below
+	conns   map[netip.AddrPort]*tcpConn
+	waiting map[net.Conn]struct{} // in the lobby
+	closed  bool
 }
 
-func newTCPListener(l net.Listener, most int) *tcpListener {
-	t := &tcpListener{Listener: l, most: most, conns: map[netip.AddrPort]*tcpConn{}}
+func newTCPListener(l net.Listener, most int, c claims) *tcpListener {
+	t := &tcpListener{
+		Listener: l, most: most, claims: c, lobby: strangers.NewLobby(tcpWaiting, tcpSource),
+		ready: make(chan *tcpConn), ending: make(chan struct{}),
+		conns: map[netip.AddrPort]*tcpConn{}, waiting: map[net.Conn]struct{}{},
+	}
 	t.chunks.New = func() any { return &chunk{buf: make([]byte, 0, tcpChunk)} }
 	return t
 }
 
-// Accept implements net.Listener. It returns an error only when the listener is closed: pion would never accept again.
-func (l *tcpListener) Accept() (net.Conn, error) {
+// welcome takes connections in until the listener is closed.
+func (l *tcpListener) welcome() {
 	for {
 		raw, err := l.Listener.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
-			return nil, err
+			return
 		case err != nil: // such as a shortage of file descriptors
-			time.Sleep(tcpPause)
+			select {
+			case <-l.ending:
+			case <-time.After(tcpPause):
+			}
 			continue
 		}
-		if c, err := l.admit(raw); c != nil || err != nil {
-			return c, err
+		l.mu.Lock()
+		if l.closed {
+			l.mu.Unlock()
+			_ = raw.Close()
+			return
 		}
+		l.waiting[raw] = struct{}{}
+		l.mu.Unlock()
+		place, _ := l.lobby.Enter(strangers.RemoteOf(raw).Addr(), func() { _ = raw.Close() })
+		l.running.Go(func() { l.greet(raw, place) })
 	}
 }
 
-// admit takes a connection in. Nobody has said who it is yet: of those beyond the limit it gets rid, and returns nil.
-func (l *tcpListener) admit(raw net.Conn) (net.Conn, error) {
-	c := &tcpConn{Conn: raw, listener: l, addr: remoteOf(raw), more: make(chan struct{}, 1)}
+// greet hands a connection on that has told whose it is, and closes any other.
+func (l *tcpListener) greet(raw net.Conn, place *strangers.Guest) {
+	first, ufrag, err := greeting(raw)
+	stays := place.Leave()
+	l.mu.Lock()
+	delete(l.waiting, raw)
+	l.mu.Unlock()
+	if err != nil || !stays || !l.claims.claim(ufrag) {
+		_ = raw.Close()
+		return
+	}
+	c := l.admit(raw, first, ufrag)
+	if c == nil {
+		l.claims.unclaim(ufrag)
+		_ = raw.Close()
+		return
+	}
+	select {
+	case l.ready <- c:
+	case <-l.ending:
+		_ = c.Close()
+	}
+}
+
+// Accept implements net.Listener. It returns an error only when the listener is closed: pion would never accept again.
+func (l *tcpListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.ready:
+		return c, nil
+	case <-l.ending:
+		return nil, net.ErrClosed
+	}
+}
+
+// admit gives a connection its place; nil if there is none.
+func (l *tcpListener) admit(raw net.Conn, first []byte, ufrag string) *tcpConn {
+	c := &tcpConn{
+		Conn: raw, listener: l, addr: strangers.RemoteOf(raw), ufrag: ufrag, first: first, more: make(chan struct{}, 1),
+	}
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		keepShort(tcp)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		_ = raw.Close()
-		return nil, net.ErrClosed
-	}
-	if len(l.conns) >= l.most {
-		_ = raw.Close()
-		return nil, nil //nolint:nilnil // neither a connection nor a reason to stop
+	if l.closed || len(l.conns) >= l.most {
+		return nil
 	}
 	l.conns[c.addr] = c
-	l.writers.Go(c.drain)
-	return c, nil
+	l.running.Go(c.drain)
+	return c
 }
 
 // Close implements net.Listener. It closes the connections too: pion would wait for those that never said a word.
 func (l *tcpListener) Close() error {
 	l.mu.Lock()
-	l.closed = true
-	conns := slices.Collect(maps.Values(l.conns))
+	if !l.closed {
+		l.closed = true
+		close(l.ending)
+	}
+	open := slices.Collect(maps.Keys(l.waiting))
+	for _, c := range l.conns {
+		open = append(open, c)
+	}
 	l.mu.Unlock()
-	for _, c := range conns {
+	for _, c := range open {
 		_ = c.Close()
 	}
 	return l.Listener.Close()
-}
-
-func remoteOf(c net.Conn) netip.AddrPort {
-	a, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	p := a.AddrPort()
-	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
 // find returns the connection from a viewer's address, or nil.
@@ -154,6 +210,9 @@ type tcpConn struct {
 	net.Conn
 	listener *tcpListener
 	addr     netip.AddrPort
+	ufrag    string        // whose session it is
+	first    []byte        // read before pion; owned by who reads
+	once     sync.Once     // of Close
 	more     chan struct{} // capacity 1: there is something to send, or closed
 
 	mu     sync.Mutex // guards the fields below
@@ -305,8 +364,19 @@ func (c *tcpConn) done(k *chunk) {
 	}
 }
 
+// Read implements net.Conn.
+func (c *tcpConn) Read(b []byte) (int, error) {
+	if len(c.first) == 0 {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.first)
+	c.first = c.first[n:]
+	return n, nil
+}
+
 // Close implements net.Conn. What is queued is dropped.
 func (c *tcpConn) Close() error {
+	c.once.Do(func() { c.listener.claims.unclaim(c.ufrag) })
 	c.listener.forget(c)
 	c.mu.Lock()
 	c.closed, c.queue, c.bytes = true, nil, 0 // drain may still hold the first chunk

@@ -14,13 +14,13 @@ import (
 // pipedTCP returns an ICE-TCP connection and its viewer's end, which takes a write only when somebody reads.
 func pipedTCP(t *testing.T) (c *tcpConn, viewer net.Conn) {
 	t.Helper()
-	l := newTCPListener(nil, 8)
+	l := newTCPListener(nil, 8, sessionsOf())
 	ours, theirs := net.Pipe()
 	c = &tcpConn{Conn: ours, listener: l, addr: netip.AddrPort{}, more: make(chan struct{}, 1)}
-	l.writers.Go(c.drain)
+	l.running.Go(c.drain)
 	t.Cleanup(func() {
 		_ = c.Close()
-		l.writers.Wait()
+		l.running.Wait()
 	})
 	return c, theirs
 }
