@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -21,8 +22,16 @@ type WebRTC struct {
 	TCP string `yaml:"tcp,omitempty"`
 	// PublicIPs are announced instead of local addresses where the gateway sits behind a one-to-one NAT.
 	PublicIPs []string `yaml:"public_ips,omitempty"`
-	// MaxSessions bounds the sessions at the same time.
+	// MaxSessions bounds the live sessions at the same time (a player, a wall, a publisher each has one). Default 1024.
 	MaxSessions int `yaml:"max_sessions,omitempty"`
+	// MaxSessionsPerPerson bounds those of one user or token, however often it logged in. Default 512.
+	MaxSessionsPerPerson int `yaml:"max_sessions_per_person,omitempty"`
+	// ConnectTimeout is how long a session may take from its offer to a connection; its place is taken meanwhile. Default
+	// 10 s.
+	ConnectTimeout time.Duration `yaml:"connect_timeout,omitempty"`
+	// SilentTimeout is after how long without a sign of life from a viewer its session ends: a player that was killed
+	// keeps its place so long. Default 15 s.
+	SilentTimeout time.Duration `yaml:"silent_timeout,omitempty"`
 	// Transcodes is how many H.265 streams are turned into H.264 at the same time for browsers that lack the codec, with
 	// ffmpeg, if that is installed. Default 2; 0: none.
 	Transcodes *int `yaml:"transcodes,omitempty"`
@@ -45,7 +54,9 @@ func (c WebRTC) WithDefaults() WebRTC {
 
 func (c WebRTC) relay() relay.Config {
 	return relay.Config{
-		UDP: c.UDP, TCP: c.TCP, PublicIPs: c.PublicIPs, MaxSessions: c.MaxSessions,
+		UDP: c.UDP, TCP: c.TCP, PublicIPs: c.PublicIPs,
+		MaxSessions: c.MaxSessions, MaxPerViewer: c.MaxSessionsPerPerson,
+		ConnectTimeout: c.ConnectTimeout, SilentTimeout: c.SilentTimeout,
 		PlayoutDelay:    [2]time.Duration{c.PlayoutMin, c.PlayoutMax},
 		Transcodes:      orDefault(c.Transcodes, defaultTranscodes),
 		SoundTranscodes: orDefault(c.SoundTranscodes, defaultSounds),
@@ -66,7 +77,29 @@ func orDefault(v *int, def int) int {
 }
 
 // Validate reports every mistake in a configuration with defaults.
-func (c WebRTC) Validate() error { return c.relay().Validate() }
+func (c WebRTC) Validate() error {
+	var errs []error
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"max_sessions", c.MaxSessions}, {"max_sessions_per_person", c.MaxSessionsPerPerson}} {
+		if n.value < 0 {
+			errs = append(errs, fmt.Errorf("webrtc.%s: %d: must be 1 or more, or left out", n.key, n.value))
+		}
+	}
+	for _, t := range []struct {
+		key                string
+		value, least, most time.Duration
+	}{
+		{"connect_timeout", c.ConnectTimeout, time.Second, 2 * time.Minute},
+		{"silent_timeout", c.SilentTimeout, 5 * time.Second, 10 * time.Minute},
+	} {
+		if t.value != 0 && (t.value < t.least || t.value > t.most) {
+			errs = append(errs, fmt.Errorf("webrtc.%s: %v: must be %v to %v, or left out", t.key, t.value, t.least, t.most))
+		}
+	}
+	return errors.Join(append(errs, c.relay().Validate())...)
+}
 
 // RTSP is the `rtsp` section of the configuration: where edges publish and other systems play.
 type RTSP struct {

@@ -26,6 +26,11 @@ func offerDoc(id, summary string, query ...string) *huma.Operation {
 			"Skein-Warning": text("what may not play well, or is transcoded; may be repeated"),
 		},
 		Content: map[string]*huma.MediaType{typeSDP: {Schema: &huma.Schema{Type: "string"}}},
+	}, "429": {
+		Description: "More is begun in a moment than one person may; Retry-After tells when to try again",
+	}, "503": {
+		Description: "No signal, or a limit is reached: the detail names it with its number and its key, " +
+			"such as webrtc.max_sessions_per_person",
 	}}
 	return op
 }

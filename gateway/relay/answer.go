@@ -14,14 +14,17 @@ import (
 // Answer starts a WHEP session: it opens the camera, waits for its first picture to know the codec, and answers.
 // The session ends by End, when the viewer goes away, or with the relay; not with ctx.
 func (r *Relay) Answer(ctx context.Context, o Offer) (Session, error) {
-	q, err := parseOffer(o.SDP)
+	if err := r.pace(o.Viewer, o.SDP); err != nil {
+		return Session{}, err
+	}
+	q, err := parseOffer(o.SDP, maxOffer)
 	if err != nil {
 		return Session{}, err
 	}
 	if !o.Viewer.allowed(o.Camera) {
 		return Session{}, fail(CodeForbidden, "you may not see camera %q", o.Camera)
 	}
-	s, t, err := r.open(o.Viewer)
+	s, t, err := r.open(o.Viewer, 1)
 	if err != nil {
 		return Session{}, err
 	}
@@ -56,11 +59,11 @@ func (s *session) answer(ctx context.Context, t *transport, q request, o Offer) 
 	if err != nil {
 		return Session{}, err
 	}
-	m, err := q.codecs(video.SPS)
+	m, err := q.codecs(video.SPS, &s.trim)
 	if err != nil {
 		return Session{}, err
 	}
-	if s.pc, err = s.relay.newPeer(t, m, s.keys); err != nil {
+	if s.pc, err = s.relay.newPeer(t, m, s); err != nil {
 		return Session{}, err
 	}
 	s.watch(t)

@@ -24,6 +24,7 @@ const (
 	CodeNotOffered      Code = "codec-not-offered" // the source's codec is not in the offer
 	CodeUnsupported     Code = "unsupported-codec" // the source's codec cannot be sent over WebRTC at all
 	CodeTooMany         Code = "too-many-sessions" // a limit is reached
+	CodeTooFast         Code = "too-fast"          // more is begun in a moment than one person may
 	CodeStopped         Code = "stopped"           // the relay is not running
 	CodeUnknownSession  Code = "unknown-session"   // no such session, or another viewer's
 	CodeStale           Code = "stale-ice"         // the entity tag names an earlier ICE session

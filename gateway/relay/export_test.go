@@ -16,6 +16,16 @@ func Running(r *Relay) bool {
 func FragmentOf(sdp string) Fragment           { return fragmentOf(sdp) }
 func RewriteICE(sdp string, f Fragment) string { return rewriteICE(sdp, f) }
 
+// Kept is what a session keeps of its offer.
+func Kept(r *Relay, id string) string {
+	r.mu.Lock()
+	s := r.sessions[id]
+	r.mu.Unlock()
+	s.ice.Lock()
+	defer s.ice.Unlock()
+	return s.offer
+}
+
 // Queued is how much waits for all ICE-TCP viewers together.
 func Queued(r *Relay) (n int) {
 	for _, c := range tcpConns(r) {

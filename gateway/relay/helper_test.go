@@ -218,6 +218,7 @@ type player struct {
 	asked   map[uint16]time.Time // owned by read
 	ext     atomic.Uint32        // packets with the playout-delay extension
 	deaf    atomic.Bool          // drop everything
+	mute    atomic.Bool          // send nothing
 	link    *narrow              // nil: straight to the relay
 	giveUp  time.Duration        // how long it waits for packets to be sent again; 0: for good
 	gaveUp  atomic.Bool          // it did, and asked for a key frame
@@ -260,6 +261,20 @@ func (c *lossyConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 		return n, a, err
 	}
+}
+
+// WriteTo drops what a player that was killed would not have sent.
+func (c *lossyConn) WriteTo(b []byte, a net.Addr) (int, error) {
+	if c.p.mute.Load() {
+		return len(b), nil
+	}
+	return c.PacketConn.WriteTo(b, a)
+}
+
+// kill ends the player as its computer's power would.
+func (p *player) kill() {
+	p.deaf.Store(true)
+	p.mute.Store(true)
 }
 
 type playerOptions struct {

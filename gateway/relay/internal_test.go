@@ -435,7 +435,7 @@ func FuzzOffer(f *testing.F) {
 		"a=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1;profile-level-id=42e01f\r\na=rtcp-fb:102 nack pli\r\n")
 	f.Add("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 X 0 8\r\na=extmap:3 urn:x\r\na=rtpmap:300 \r\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		q, err := parseOffer(text)
+		q, err := parseOffer(text, maxWallOffer)
 		if err != nil {
 			return
 		}

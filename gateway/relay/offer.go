@@ -12,8 +12,9 @@ import (
 
 // Bounds of an offer, against memory exhaustion.
 const (
-	maxOfferBytes = 512 << 10
-	maxSections   = 160
+	maxOffer     = 64 << 10  // bytes; a browser's for one picture and sound has 7 kB
+	maxWallOffer = 512 << 10 // bytes; a browser's for 64 pictures in every codec it has, 337 kB
+	maxSections  = 160
 )
 
 // request is what a client's SDP offer asks for.
@@ -41,9 +42,9 @@ type codecOffer struct {
 	feedback []string
 }
 
-// parseOffer reads what we need of a viewer's offer. Errors are *Error with CodeBadOffer.
-func parseOffer(text string) (request, error) {
-	r, err := parseSections(text)
+// parseOffer reads what we need of a viewer's offer, which has most bytes at most. Errors are *Error with CodeBadOffer.
+func parseOffer(text string, most int) (request, error) {
+	r, err := parseSections(text, most)
 	if err == nil && len(r.video)+len(r.audio) == 0 {
 		err = fail(CodeBadOffer, "the offer has no section that receives video or audio")
 	}
@@ -51,10 +52,10 @@ func parseOffer(text string) (request, error) {
 }
 
 // parseSections reads the sections of an offer. Errors are *Error with CodeBadOffer.
-func parseSections(text string) (request, error) {
+func parseSections(text string, most int) (request, error) {
 	var r request
-	if len(text) > maxOfferBytes {
-		return r, fail(CodeBadOffer, "the offer is larger than %d bytes", maxOfferBytes)
+	if len(text) > most {
+		return r, fail(CodeBadOffer, "the offer is larger than %d bytes", most)
 	}
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(text); err != nil {

@@ -5,11 +5,16 @@ import (
 	"strings"
 
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/time/rate"
 )
 
 const (
-	maxCandidates = 64
+	maxCandidates = 64  // of one fragment
 	maxICELen     = 256 // characters of a ufrag or password, RFC 8839 section 5.4
+
+	// Restarts of one session: a phone between two networks does a few in a row.
+	maxRestarts   = 5
+	restartsEvery = rate.Limit(0.5)
 )
 
 // Candidate applies a trickle ICE fragment (RFC 8840) or, if its credentials are new, restarts ICE.
@@ -35,8 +40,8 @@ func (r *Relay) Candidate(ctx context.Context, p Patch) (PatchResult, error) {
 		return PatchResult{}, fail(CodeStale, "the ICE session has another entity tag by now")
 	}
 	for _, c := range f.Candidates {
-		if strings.Contains(c.Line, ".local ") {
-			continue // the viewer will reach us; its hidden address need not be known
+		if !s.remotes.take(c.Line) {
+			continue // the viewer will reach us
 		}
 		mid := c.Mid
 		err := s.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: c.Line, SDPMid: &mid})
@@ -51,6 +56,9 @@ func (r *Relay) Candidate(ctx context.Context, p Patch) (PatchResult, error) {
 func (s *session) restartICE(ctx context.Context, offer string, f Fragment) (PatchResult, error) {
 	if f.Pwd == "" {
 		return PatchResult{}, fail(CodeBadFragment, "an ICE restart needs ice-ufrag and ice-pwd")
+	}
+	if !s.restarts.Allow() {
+		return PatchResult{}, fail(CodeTooFast, "ICE was restarted %d times in a moment: wait a little", maxRestarts)
 	}
 	text, err := s.negotiate(ctx, rewriteICE(offer, f))
 	if err != nil {
@@ -79,7 +87,7 @@ func rewriteICE(text string, f Fragment) string {
 		if strings.HasPrefix(line, "a=mid:") {
 			mid := strings.TrimSpace(strings.TrimPrefix(line, "a=mid:"))
 			for _, c := range f.Candidates {
-				if c.Mid == mid && !strings.Contains(c.Line, ".local ") {
+				if c.Mid == mid {
 					b.WriteString("a=" + c.Line + "\r\n")
 				}
 			}

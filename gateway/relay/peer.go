@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -82,8 +83,8 @@ func (t *transport) close() {
 	}
 }
 
-// settings returns pion's settings for one session, whose DTLS handshake reports to keys.
-func (r *Relay) settings(t *transport, keys *handshakeKeys) (webrtc.SettingEngine, error) {
+// settings returns pion's settings for one session.
+func (r *Relay) settings(t *transport, s *session) (webrtc.SettingEngine, error) {
 	var se webrtc.SettingEngine
 	se.LoggerFactory = t.logs
 	se.SetICEUDPMux(t.udp)
@@ -106,7 +107,7 @@ func (r *Relay) settings(t *transport, keys *handshakeKeys) (webrtc.SettingEngin
 	se.DisableActiveTCP(true)
 	// Viewers reach us; their .local names need not be resolved.
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	se.SetICETimeouts(r.cfg.SilentTimeout/2, r.cfg.SilentTimeout/2, keepalive)
+	se.SetICETimeouts(r.cfg.SilentTimeout/2, r.cfg.SilentTimeout/2, min(keepalive, r.cfg.SilentTimeout/4))
 	if len(r.cfg.PublicIPs) > 0 {
 		if err := se.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
 			External: r.cfg.PublicIPs, AsCandidateType: webrtc.ICECandidateTypeHost,
@@ -120,13 +121,16 @@ func (r *Relay) settings(t *transport, keys *handshakeKeys) (webrtc.SettingEngin
 	}
 	se.SetDTLSInsecureSkipHelloVerify(true) // ICE has proved the address already
 	se.DisableMediaEngineCopy(true)
-	keys.install(&se)
+	s.keys.install(&se)
+	se.SetICEBindingRequestHandler(s.checked)
 	return se, nil
 }
 
-// codecs registers one payload type per codec we can send of those the client offered, for H.264 the best for sps.
-func (q request) codecs(sps []byte) (*webrtc.MediaEngine, error) {
+// codecs registers one payload type per codec we can send of those the client offered, for H.264 the best for sps. trim
+// leaves these of the offer.
+func (q request) codecs(sps []byte, trim *trimmer) (*webrtc.MediaEngine, error) {
 	m := &webrtc.MediaEngine{}
+	trim.payloads = []string{}
 	register := func(sections []section, kind webrtc.RTPCodecType, mime string, want ...media.Codec) error {
 		if len(sections) == 0 {
 			return nil
@@ -139,6 +143,7 @@ func (q request) codecs(sps []byte) (*webrtc.MediaEngine, error) {
 			if err := m.RegisterCodec(parameters(c, mime), kind); err != nil {
 				return fmt.Errorf("register codec %s: %w", w, err)
 			}
+			trim.payloads = append(trim.payloads, strconv.Itoa(int(c.payload)))
 		}
 		return nil
 	}
@@ -270,8 +275,8 @@ func (s *slot) extend(known []webrtc.RTPHeaderExtensionParameter) {
 func (t *track) Unbind(webrtc.TrackLocalContext) error { return nil }
 
 // newPeer returns a connection without interceptors: reports, retransmission and pacing are ours.
-func (r *Relay) newPeer(t *transport, m *webrtc.MediaEngine, keys *handshakeKeys) (*webrtc.PeerConnection, error) {
-	se, err := r.settings(t, keys)
+func (r *Relay) newPeer(t *transport, m *webrtc.MediaEngine, s *session) (*webrtc.PeerConnection, error) {
+	se, err := r.settings(t, s)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,10 @@ type publishing struct {
 // Publish starts a WHIP session: what the client sends is the camera's stream from now on. A login that publishes the
 // camera already takes its own place: a phone that changed networks need not wait for its former session to time out.
 func (r *Relay) Publish(ctx context.Context, o PublishOffer) (Session, error) {
-	q, err := parseSections(o.SDP)
+	if err := r.pace(o.Viewer, o.SDP); err != nil {
+		return Session{}, err
+	}
+	q, err := parseSections(o.SDP, maxOffer)
 	if err != nil {
 		return Session{}, err
 	}
@@ -67,7 +70,7 @@ func (r *Relay) Publish(ctx context.Context, o PublishOffer) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	s, t, err := r.open(o.Viewer)
+	s, t, err := r.open(o.Viewer, 1)
 	if err != nil {
 		in.Close(err)
 		return Session{}, err
@@ -177,7 +180,7 @@ func (q *request) publication() ([]PublishedTrack, *webrtc.MediaEngine, error) {
 func (s *session) answerPublisher(
 	ctx context.Context, t *transport, m *webrtc.MediaEngine, offer string,
 ) (Session, error) {
-	se, err := s.relay.settings(t, s.keys)
+	se, err := s.relay.settings(t, s)
 	if err != nil {
 		return Session{}, err
 	}

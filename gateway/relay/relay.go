@@ -52,8 +52,7 @@ type Relay struct {
 	transport *transport      // nil while not running
 	ctx       context.Context //nolint:containedctx // the life of sessions, set by Run
 	sessions  map[string]*session
-	perViewer map[string]int
-	places    int            // sessions open or being opened
+	places    *places        // sessions open or being opened
 	run       sync.WaitGroup // one for each place
 }
 
@@ -85,7 +84,7 @@ func New(cfg Config, streams Streams, logger *slog.Logger, reg prometheus.Regist
 	r := &Relay{
 		cfg: cfg.withDefaults(), streams: streams, log: logger, metrics: newMetrics(reg, out.errors.Load), conn: conn,
 		replays: make(chan struct{}, maxReplays), transcodes: make(chan struct{}, cfg.Transcodes),
-		outlet: out, sessions: map[string]*session{}, perViewer: map[string]int{},
+		outlet: out, sessions: map[string]*session{}, places: newPlaces(cfg.withDefaults()),
 	}
 	r.feeds = &feeds{relay: r, byKey: map[feedKey]*feed{}}
 	if reg != nil {
@@ -139,26 +138,43 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// open reserves a place for a session of v. Every success is followed by drop.
-func (r *Relay) open(v Viewer) (*session, *transport, error) {
+// pace tells whether v may have another offer answered now.
+func (r *Relay) pace(v Viewer, offer string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.transport == nil:
-		return nil, nil, fail(CodeStopped, "the gateway is not serving viewers now")
-	case r.places >= r.cfg.MaxSessions:
+	if r.places.hasty(v.Name, offer) {
 		r.metrics.refused.Inc()
-		return nil, nil, fail(CodeTooMany, "all %d sessions of this gateway are in use", r.cfg.MaxSessions)
-	case r.perViewer[v.Name] >= r.cfg.MaxPerViewer:
-		r.metrics.refused.Inc()
-		return nil, nil, fail(CodeTooMany, "this user has %d sessions open already", r.cfg.MaxPerViewer)
+		return fail(CodeTooFast, "you begin more than %d pictures a second: wait a moment", begunRate)
 	}
-	s := r.newSession(v)
-	r.places++
-	r.perViewer[v.Name]++
+	return nil
+}
+
+// open reserves a place for a session of v with so many pictures. Every success is followed by drop.
+func (r *Relay) open(v Viewer, pictures int) (*session, *transport, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.transport == nil {
+		return nil, nil, fail(CodeStopped, "the gateway is not serving viewers now")
+	}
+	s := r.newSession(v, pictures)
+	evicted, err := r.places.take(s)
+	if err != nil {
+		r.metrics.refused.Inc()
+		return nil, nil, err
+	}
+	for _, old := range evicted {
+		old.end("made way for another session: it was not connected yet")
+	}
 	r.run.Add(1)
 	r.metrics.sessions.Inc()
 	return s, r.transport, nil
+}
+
+// connected tells that a session's viewer is there.
+func (r *Relay) connected(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.places.connected(s)
 }
 
 // begin publishes a session whose answer is ready and runs it.
@@ -176,10 +192,7 @@ func (r *Relay) drop(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.sessions, s.id)
-	r.places--
-	if r.perViewer[s.viewer.Name]--; r.perViewer[s.viewer.Name] == 0 {
-		delete(r.perViewer, s.viewer.Name)
-	}
+	r.places.giveBack(s)
 	r.metrics.sessions.Dec()
 	r.run.Done()
 }

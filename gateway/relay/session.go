@@ -11,7 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/ice/v4"
+	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/time/rate"
 
 	"skein/edge/media"
 )
@@ -42,8 +45,13 @@ type session struct {
 	ear    *ear          // WHEP only, nil without sound
 	push   *publishing   // WHIP only
 	prefer []media.Codec // come first in the answer
-	band   *bandwidth    // nil if the viewer gives no transport-wide feedback
-	over   chan struct{} // closed after close
+	trim   trimmer       // of the viewer's offers
+	// pictures is how many the session may show, what it counts for before it is connected.
+	pictures int
+	remotes  *remotes
+	restarts *rate.Limiter
+	band     *bandwidth    // nil if the viewer gives no transport-wide feedback
+	over     chan struct{} // closed after close
 
 	path   atomic.Pointer[path]
 	live   atomic.Bool   // connected
@@ -62,22 +70,25 @@ type session struct {
 	closing chan struct{} // closed by end
 	endOnce sync.Once
 	cause   atomic.Pointer[string]
-	readers sync.WaitGroup // of RTCP
-	seen    figures        // what the viewer reports
+	readers sync.WaitGroup             // of RTCP
+	opened  atomic.Int64               // data channels
+	checks  map[ice.Candidate]struct{} // addresses found by the viewer's checks; owned by pion's agent
+	seen    figures                    // what the viewer reports
 
 	ice sync.Mutex // serialises changes of descriptions; guards the fields below
-	// offer is the last one applied, to be rewritten for an ICE restart.
+	// offer is what was needed of the last one applied, to be rewritten for an ICE restart. pion holds the same text.
 	offer string
 	etag  string
 }
 
-func (r *Relay) newSession(v Viewer) *session {
+func (r *Relay) newSession(v Viewer, pictures int) *session {
 	id := crand.Text()
 	s := &session{
 		relay: r, id: id, viewer: v, since: time.Now(), keys: &handshakeKeys{},
 		log: r.log.With("session", id[:8], "viewer", v.Name),
 		up:  make(chan struct{}), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
-		closing: make(chan struct{}), over: make(chan struct{}),
+		closing: make(chan struct{}), over: make(chan struct{}), pictures: pictures,
+		remotes: newRemotes(r.conn.LocalAddr()), restarts: rate.NewLimiter(restartsEvery, maxRestarts),
 	}
 	s.delay.Store(playoutValue(r.cfg.PlayoutDelay))
 	return s
@@ -121,10 +132,14 @@ func (s *session) end(cause string) {
 func (s *session) negotiate(ctx context.Context, offer string) (string, error) {
 	s.ice.Lock()
 	defer s.ice.Unlock()
-	bundled, alone := bundleAlone(offer)
-	if s.push == nil {
-		bundled = receiveOnly(bundled)
+	offer, err := s.trim.trim(offer, s.remotes)
+	if err != nil {
+		return "", err
 	}
+	if s.push == nil {
+		offer = receiveOnly(offer)
+	}
+	bundled, alone := bundleAlone(offer)
 	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: bundled}); err != nil {
 		return "", &Error{Code: CodeBadOffer, Detail: "the offer cannot be applied", Err: err}
 	}
@@ -165,6 +180,7 @@ func sdpValue(text, key string) string {
 // watch connects pion's events to the session.
 func (s *session) watch(t *transport) {
 	s.follow(t)
+	s.pc.OnDataChannel(s.attach)
 	s.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
@@ -176,6 +192,31 @@ func (s *session) watch(t *transport) {
 		default:
 		}
 	})
+}
+
+// attach takes a data channel of the viewer. A wall is steered by its first; a player may open one for its own ends.
+// Each costs memory and goroutines, so that a second one ends the session.
+func (s *session) attach(d *webrtc.DataChannel) {
+	switch {
+	case s.opened.Add(1) > 1:
+		s.end("the viewer opened a second data channel")
+	case s.wall != nil:
+		s.wall.attach(d)
+	}
+}
+
+// checked sees every ICE check of the viewer. pion keeps each address that one comes from, and sends checks to it: who
+// knows a session's password must not make it keep ten thousand.
+func (s *session) checked(_ *stun.Message, _, remote ice.Candidate, _ *ice.CandidatePair) bool {
+	if remote.Type() == ice.CandidateTypePeerReflexive {
+		if s.checks == nil {
+			s.checks = map[ice.Candidate]struct{}{}
+		}
+		if s.checks[remote] = struct{}{}; len(s.checks) > maxChecked {
+			s.end("ICE checks come from too many addresses")
+		}
+	}
+	return false // as pion likes
 }
 
 // run serves the session until it ends, then returns everything it holds.
@@ -201,6 +242,7 @@ func (s *session) run(ctx context.Context) {
 		s.end("gateway stops")
 		return
 	}
+	s.relay.connected(s)
 	if s.push != nil {
 		s.live.Store(true)
 		s.push.serve(ctx)

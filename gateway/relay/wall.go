@@ -47,7 +47,10 @@ type wall struct {
 
 // Wall starts a wall: a connection with a pool of slots, all empty, and a data channel to steer them.
 func (r *Relay) Wall(ctx context.Context, o WallOffer) (Session, error) {
-	q, err := parseOffer(o.SDP)
+	if err := r.pace(o.Viewer, o.SDP); err != nil {
+		return Session{}, err
+	}
+	q, err := parseOffer(o.SDP, maxWallOffer)
 	if err != nil {
 		return Session{}, err
 	}
@@ -58,7 +61,7 @@ func (r *Relay) Wall(ctx context.Context, o WallOffer) (Session, error) {
 		return Session{}, fail(CodeBadOffer, "a wall has 1 to %d receiving video sections, not %d",
 			maxSlots, len(q.video))
 	}
-	s, t, err := r.open(o.Viewer)
+	s, t, err := r.open(o.Viewer, len(q.video))
 	if err != nil {
 		return Session{}, err
 	}
@@ -72,11 +75,11 @@ func (r *Relay) Wall(ctx context.Context, o WallOffer) (Session, error) {
 }
 
 func (s *session) answerWall(ctx context.Context, t *transport, q request, offer string) (Session, error) {
-	m, err := q.codecs(nil)
+	m, err := q.codecs(nil, &s.trim)
 	if err != nil {
 		return Session{}, err
 	}
-	if s.pc, err = s.relay.newPeer(t, m, s.keys); err != nil {
+	if s.pc, err = s.relay.newPeer(t, m, s); err != nil {
 		return Session{}, err
 	}
 	s.watch(t)
@@ -98,7 +101,6 @@ func (s *session) answerWall(ctx context.Context, t *transport, q request, offer
 			return Session{}, err
 		}
 	}
-	s.pc.OnDataChannel(w.attach)
 	text, err := s.negotiate(ctx, offer)
 	if err != nil {
 		return Session{}, err
@@ -109,11 +111,11 @@ func (s *session) answerWall(ctx context.Context, t *transport, q request, offer
 	return out, nil
 }
 
-// attach takes the viewer's data channel; a second one is ignored.
+// attach takes the viewer's data channel.
 func (w *wall) attach(d *webrtc.DataChannel) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.channel != nil || w.closed {
+	if w.closed {
 		return
 	}
 	w.channel = d

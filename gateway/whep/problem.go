@@ -37,6 +37,8 @@ func status(c relay.Code) (int, string) {
 		return http.StatusPreconditionFailed, "ICE session has changed"
 	case relay.CodeTooMany:
 		return http.StatusServiceUnavailable, "Too many viewers"
+	case relay.CodeTooFast:
+		return http.StatusTooManyRequests, "Too fast"
 	case relay.CodeNoSignal, relay.CodeCameraWithdrawn:
 		return http.StatusServiceUnavailable, "No signal"
 	case relay.CodeStopped:
@@ -46,7 +48,7 @@ func status(c relay.Code) (int, string) {
 	}
 }
 
-// retrySeconds is what clients are told to wait on 503.
+// retrySeconds is what clients are told to wait on 503 and 429.
 const retrySeconds = "2"
 
 // fail answers with the problem behind err.
@@ -63,7 +65,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if code == http.StatusInternalServerError {
 		h.log.Error("live request failed", "path", r.URL.Path, "error", err)
 	}
-	if code == http.StatusServiceUnavailable {
+	if code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", retrySeconds)
 	}
 	problem.WriteProblem(w, r, problem.Problem{

@@ -34,7 +34,7 @@ const (
 	typeSDP      = "application/sdp"
 	typeFragment = "application/trickle-ice-sdpfrag"
 
-	maxOfferBytes  = 512 << 10
+	maxOfferBytes  = 512 << 10 // of a wall; the relay takes less for one picture
 	maxReportBytes = 16 << 10
 	maxReports     = 64 // slots
 
