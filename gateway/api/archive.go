@@ -89,7 +89,8 @@ func parseRange(q url.Values) (from, to time.Time, err error) {
 }
 
 // clip opens recorded footage: young footage to all who may replay, older footage under a registered retrieval only.
-// Taking it away as a file is an act of its own. The row of the audit log is written first: without it nothing is opened.
+// Taking it away as a file is an act of its own. The row of the audit log is written first: without it nothing is
+// opened.
 func (s *Server) clip(w http.ResponseWriter, r *http.Request) {
 	if s.o.Archive == nil {
 		missing(w, r)
@@ -127,8 +128,8 @@ func (c clipRequest) reading(p access.Principal) string {
 	return strings.Join([]string{"read", p.Key(), c.camera, c.retrieval, ""}, "|")
 }
 
-// read serves footage that is looked at. However many requests a player makes for a range, playlist, parts and MP4, they
-// are one act. A part whose playlist this caller has not read is an act of its own.
+// read serves footage that is looked at. However many requests a player makes for a range, playlist, parts and MP4,
+// they are one act. A part whose playlist this caller has not read is an act of its own.
 func (s *Server) read(w http.ResponseWriter, r *http.Request, p access.Principal, c clipRequest) {
 	key := c.reading(p)
 	if c.part {
