@@ -36,6 +36,15 @@ func TestConfigCheck(t *testing.T) {
 	if err != nil || len(lines(out)) != 1 || errs != "" {
 		t.Errorf("example: %v, %q, %q", err, out, errs)
 	}
+	doubtful := filepath.Join(t.TempDir(), "doubtful.yaml")
+	if err := os.WriteFile(doubtful, []byte("listen: 0.0.0.0:8080\n"+oneUnit), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, err = command(t, bin, "config", "check", "--config", doubtful)
+	if said := lines(out); err != nil || errs != "" || len(said) != 3 || !strings.Contains(said[0], "good") ||
+		!strings.HasPrefix(said[1], "warning: "+doubtful+":1:9: listen: ") || !strings.Contains(said[2], "no picture") {
+		t.Errorf("what is open to others without TLS and without pictures: %v, %q, %q", err, out, errs)
+	}
 	_, errs, err = command(t, bin, "config", "check", "--config", filepath.Join(t.TempDir(), "missing.yaml"))
 	if exited(err) != 1 || len(lines(errs)) != 1 || !strings.Contains(errs, "missing.yaml") {
 		t.Errorf("missing file: exit %d, %q", exited(err), errs)
@@ -61,6 +70,7 @@ store:
 index: {redis: ["redis://default:Geese-9-fly@127.0.0.1:6379/0"]}
 cameras:
   - {id: cam0, name: A, unit: yf, main: "rtsp://root:Geese-9-fly@10.0.0.1/a", sub: "rtsp://root:Geese-9-fly@10.0.0.1/b"}
+  - {id: cam1, name: B, unit: yf, main: "rtsp://10.0.0.1/c?user=root&password=Geese-9-fly&channel=1"}
 `
 
 // TestConfigHidesSecrets proves that neither show nor a complaint prints a password.

@@ -446,7 +446,7 @@ func command(t testing.TB, name string, args ...string) (stdout, stderr string, 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = &o, &e
-	cmd.Env = append(os.Environ(), "SKEIN_TEST_TOKEN="+testToken, "SKEIN_EXAMPLE_TOKEN=a-token-for-the-example")
+	cmd.Env = append(os.Environ(), "SKEIN_TEST_TOKEN="+testToken)
 	err = cmd.Run()
 	return o.String(), e.String(), err
 }

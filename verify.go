@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	_ "time/tzdata" // zones also where the system has none
 
 	"skein/config"
 	"skein/recorder/evidence"
@@ -21,7 +22,8 @@ type verifyCommand struct {
 	Files      []string `arg:"" optional:"" name:"file" help:"Segments (*.mp4, each with its *.mp4.json), or folders."`
 	Config     string   `short:"c" type:"path" help:"Configuration of the archive to look into, with --camera and --day."`
 	Camera     string   `help:"Camera to prove."`
-	Day        string   `help:"Day to prove, UTC: 2026-11-23."`
+	Day        string   `help:"Day to prove, from midnight to midnight in --zone: 2026-11-23."`
+	Zone       string   `default:"Asia/Shanghai" help:"Time zone of the day and of the times that are told; UTC or a name such as ${default}."`
 	Checkpoint []string `help:"Signed checkpoints for files: documents or folders."`
 	Key        string   `help:"Public key of the checkpoints, 64 hexadecimal digits or a file; default: the archive's."`
 	Quick      bool     `help:"Compare manifests only; do not read the archive's footage."`
@@ -58,7 +60,11 @@ func (c verifyCommand) verify(ctx context.Context) (*evidence.Broken, error) {
 
 // archive proves a day of a camera in the configured archive.
 func (c verifyCommand) archive(ctx context.Context) (*evidence.Broken, error) {
-	day, err := time.Parse(time.DateOnly, c.Day)
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil || c.Zone == "" {
+		return nil, fmt.Errorf("--zone %q: want UTC or a name such as Asia/Shanghai", c.Zone)
+	}
+	day, err := time.ParseInLocation(time.DateOnly, c.Day, zone)
 	if err != nil || c.Camera == "" {
 		return nil, errors.New("--config needs --camera and --day, such as --day 2026-11-23")
 	}
@@ -75,17 +81,26 @@ func (c verifyCommand) archive(ctx context.Context) (*evidence.Broken, error) {
 		return nil, err
 	}
 	defer st.Close()
-	within := segment.Range{From: day, To: day.AddDate(0, 0, 1)}
+	within := segment.Range{From: day.UTC(), To: day.AddDate(0, 0, 1).UTC()}
 	r, err := evidence.VerifyCamera(ctx, st, st, c.Camera, within, evidence.Options{Content: !c.Quick, Trusted: trusted})
 	if err != nil {
 		return nil, err
 	}
 	if r.Segments+r.Deleted+len(r.GivenUp) == 0 && r.Broken == nil {
-		return nil, fmt.Errorf("camera %s has no segment on %s: there is nothing to prove", c.Camera, c.Day)
+		return nil, fmt.Errorf("camera %s has no segment on %s (%s, %s to %s UTC): there is nothing to prove", c.Camera, c.Day,
+			c.Zone, within.From.Format(minutes), within.To.Format(minutes))
 	}
-	return r.Broken, c.print(r, "camera %s, %s: %d segments, %d deleted by rule, %d bytes read, %s\n%s", c.Camera, c.Day,
-		r.Segments, r.Deleted, r.Bytes, named(trusted, r.Checkpoints), listed(r.GivenUp))
+	if err := c.print(r, "camera %s, %s (%s): %d segments, %d deleted by rule, %d bytes read, %s\n%s", c.Camera, c.Day, c.Zone,
+		r.Segments, r.Deleted, r.Bytes, named(trusted, r.Checkpoints), listed(r.GivenUp, zone)); err != nil {
+		return nil, err
+	}
+	if r.Broken != nil {
+		r.Broken.Start = r.Broken.Start.In(zone)
+	}
+	return r.Broken, nil
 }
+
+const minutes = "2006-01-02 15:04"
 
 // files proves downloaded files.
 func (c verifyCommand) files() (*evidence.Broken, error) {
@@ -99,13 +114,14 @@ func (c verifyCommand) files() (*evidence.Broken, error) {
 	}
 	return r.Broken, c.print(r, "%s: %d segments, %d deleted by rule, %d bytes read, %d checkpoints read, %s\n%s",
 		strings.Join(r.Cameras, ", "), r.Segments, r.Deleted, r.Bytes, r.Checkpoints, named(trusted, r.Named),
-		listed(r.GivenUp))
+		listed(r.GivenUp, time.UTC))
 }
 
-// listed names each run of segments that never came, one a line.
-func listed(list []evidence.GivenUp) string {
+// listed names each run of segments that never came, one a line, with times in the zone.
+func listed(list []evidence.GivenUp, zone *time.Location) string {
 	var b strings.Builder
 	for _, g := range list {
+		g.From, g.To = g.From.In(zone), g.To.In(zone)
 		fmt.Fprintln(&b, g)
 	}
 	return b.String()

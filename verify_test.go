@@ -176,7 +176,7 @@ func TestVerifyNamesTheFirstBrokenLink(t *testing.T) {
 					t.Errorf("%v: exit %d, want %d and %q\n%s%s", args, exited(err), code, want, out, said)
 				}
 			}
-			ask(c.archive, "--config", p.file, "--camera", "cam0", "--day", provenDay)
+			ask(c.archive, "--config", p.file, "--camera", "cam0", "--day", provenDay, "--zone", "UTC")
 			ask(c.files, filepath.Join(p.dir, "store", "v1"), "--checkpoint", p.checkpoints(), "--key", p.public)
 		})
 	}
@@ -220,7 +220,8 @@ func TestVerifyOneDownload(t *testing.T) {
 		{"nothing asked", 2, "want either", nil},
 		{"no day", 2, "--day", []string{"--config", p.file, "--camera", "cam0"}},
 		{"a day without footage", 2, "nothing to prove", []string{"--config", p.file, "--camera", "cam0", "--day", "2026-01-01"}},
-		{"manifests only", 0, "0 bytes read, named by 3", []string{"--config", p.file, "--camera", "cam0", "--day", provenDay, "--quick"}},
+		{"manifests only", 0, "0 bytes read, named by 3", []string{"--config", p.file, "--camera", "cam0", "--day", provenDay, "--zone", "UTC", "--quick"}},
+		{"a zone that is none", 2, "--zone", []string{"--config", p.file, "--camera", "cam0", "--day", provenDay, "--zone", "Yanfeng"}},
 	} {
 		if c.name == "no manifest" {
 			if err := os.WriteFile(p.file+".mp4", []byte("x"), 0o600); err != nil {
@@ -278,4 +279,41 @@ func TestEvidenceOfARunningRecorder(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestVerifyCountsTheDistrictsDays: a day begins at midnight in Asia/Shanghai, unless another zone is asked for, and the
+// times that are told are of that zone. The footage begins 30 s before midnight UTC, which is 07:59:30 of that day there.
+func TestVerifyCountsTheDistrictsDays(t *testing.T) {
+	t.Parallel()
+	bin := skeinBinary(t)
+	p := newProven(t)
+	for _, c := range []struct {
+		name, want string
+		code       int
+		args       []string
+	}{
+		{"the district's day", "camera cam0, 2026-03-02 (Asia/Shanghai): 20 segments", 0, []string{"--day", "2026-03-02"}},
+		{"the day before", "camera cam0 has no segment on 2026-03-01 (Asia/Shanghai, 2026-02-28 16:00 to 2026-03-01 16:00 UTC)", 2,
+			[]string{"--day", "2026-03-01"}},
+		{"the day before, UTC", "camera cam0, 2026-03-01 (UTC): ", 0, []string{"--day", "2026-03-01", "--zone", "UTC"}},
+		{"a day further west", "camera cam0, 2026-03-01 (America/Lima): 20 segments", 0,
+			[]string{"--day", "2026-03-01", "--zone", "America/Lima"}},
+	} {
+		out, said, err := command(t, bin, append([]string{"verify", "--config", p.file, "--camera", "cam0"}, c.args...)...)
+		if exited(err) != c.code || !strings.Contains(out+said, c.want) {
+			t.Errorf("%s: exit %d, want %d and %q\n%s%s", c.name, exited(err), c.code, c.want, out, said)
+		}
+	}
+	data, err := os.ReadFile(p.path(8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-1] ^= 1
+	if err := os.WriteFile(p.path(8), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, said, err := command(t, bin, "verify", "--config", p.file, "--camera", "cam0", "--day", "2026-03-02")
+	if exited(err) != 1 || !strings.Contains(said, "segment 8 (2026-03-02T08:") || !strings.Contains(said, "+08:00)") {
+		t.Errorf("a changed segment: exit %d, %s", exited(err), said)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,7 +54,8 @@ type Config struct {
 	Terminals []district.Camera `yaml:"terminals,omitempty"`
 	Sensors   []district.Sensor `yaml:"sensors,omitempty"`
 
-	path string // of the file, for reloads
+	path     string // of the file, for reloads
+	warnings []string
 }
 
 // TLS serves HTTP over TLS.
@@ -100,10 +102,6 @@ func (c *Config) District() *district.Inventory {
 // defaultDataDir is relative to the folder that the process is started in.
 const defaultDataDir = "./data"
 
-// Warnings returns what the configuration may say but is to be looked at, one line each, beginning with the path of the
-// key.
-func (c *Config) Warnings() []string { return c.Access.Warnings() }
-
 // withDefaults fills in what the file leaves out.
 func (c *Config) withDefaults() {
 	def := func(v *string, d string) {
@@ -141,6 +139,14 @@ func (c *Config) check() []error {
 	}
 	address("listen", c.Listen)
 	address("metrics.listen", c.Metrics.Listen)
+	for _, a := range []struct{ key, address string }{
+		{"listen", c.Listen}, {"metrics.listen", c.Metrics.Listen}, {"webrtc.udp", c.WebRTC.UDP},
+		{"webrtc.tcp", c.WebRTC.TCP}, {"rtsp.listen", c.RTSP.Listen}, {"rtsp.udp", c.RTSP.UDP},
+	} {
+		if _, port, err := net.SplitHostPort(a.address); err == nil && !validPort(port) {
+			bad("%s: %q: want a port from 0 to 65535", a.key, a.address)
+		}
+	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		bad("tls: cert and key go together")
 	}
@@ -154,6 +160,8 @@ func (c *Config) check() []error {
 		u, err := url.Parse(v)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			bad("%s: want http://host:port or https://host:port", key)
+		} else if u.Port() != "" && !validPort(u.Port()) {
+			bad("%s: want a port from 1 to 65535", key)
 		}
 	}
 	if c.Link.Gateway != "" {
@@ -165,6 +173,7 @@ func (c *Config) check() []error {
 	for i, u := range c.Recorder.URLs {
 		httpURL(fmt.Sprintf("recorder.urls[%d]", i), u)
 	}
+	c.references(bad)
 	for _, check := range []func() error{
 		c.WebRTC.Validate, c.RTSP.Validate, c.Access.Validate, c.Pull.Validate, c.Spool.Validate,
 		c.Archive.Validate, c.Store.Validate, c.Index.Validate, c.Evidence.Validate, c.District().Check,
@@ -172,6 +181,38 @@ func (c *Config) check() []error {
 		errs = append(errs, split(check())...)
 	}
 	return errs
+}
+
+// references checks what one section names in another.
+func (c *Config) references(bad func(format string, args ...any)) {
+	inv := c.District()
+	for i, t := range c.Access.Tokens {
+		if _, ok := inv.Unit(t.Unit); t.Unit != "" && !ok && len(c.Units) > 0 {
+			bad("access.tokens[%d].unit: unknown unit %q", i, t.Unit)
+		}
+	}
+	nodes := map[string]bool{c.Link.Node: true, "": true}
+	for _, n := range c.Access.Nodes {
+		nodes[n.ID] = true
+	}
+	if len(c.Access.Nodes) == 0 && c.Link.Node != "" {
+		return // an edge's own file: who the other nodes are, the gateway knows
+	}
+	cameras := func(section string, cams []district.Camera) {
+		for i, cam := range cams {
+			if !nodes[cam.Edge] && !cam.Pushed() {
+				bad("%s[%d].edge: %q: there is no node of that name in access.nodes, nor is it link.node: nobody pulls %s",
+					section, i, cam.Edge, cam.ID)
+			}
+		}
+	}
+	cameras("cameras", c.Cameras)
+	cameras("terminals", c.Terminals)
+}
+
+func validPort(port string) bool {
+	_, err := strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 func oneOf(v string, all ...string) bool {

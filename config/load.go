@@ -2,18 +2,19 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 
 	"skein/config/district"
 )
@@ -27,26 +28,30 @@ func Load(path string) (*Config, error) {
 		return nil, err
 	}
 	c.path = path
-	docs := []document{main}
+	docs, found := []document{main}, main.mistakes()
 	if c.Inventory != "" {
 		inv := &district.Inventory{}
 		doc, err := decode(c.inventoryPath(), inv)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(joined(found), err)
 		}
-		docs = append(docs, doc)
+		docs, found = append(docs, doc), append(found, doc.mistakes()...)
 		c.Units = append(c.Units, inv.Units...)
 		c.Cameras = append(c.Cameras, inv.Cameras...)
 		c.Terminals = append(c.Terminals, inv.Terminals...)
 		c.Sensors = append(c.Sensors, inv.Sensors...)
 	}
 	c.withDefaults()
-	var errs []error
 	for _, e := range c.check() {
-		errs = append(errs, locate(docs, e))
+		if !follows(docs, e) {
+			found = append(found, locate(docs, e))
+		}
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if len(found) > 0 {
+		return nil, joined(found)
+	}
+	for _, e := range c.doubts() {
+		c.warnings = append(c.warnings, locate(docs, e).Error())
 	}
 	return c, nil
 }
@@ -69,36 +74,127 @@ func (c *Config) Files() []string {
 
 // document is a parsed file, kept to find the line of a mistake.
 type document struct {
-	path string
-	root ast.Node
+	path    string
+	root    ast.Node
+	misfits []misfit
 }
 
+// mistake is something wrong at a place in a file. The place may be unknown: line 0.
+type mistake struct {
+	path      string
+	line, col int
+	err       error
+}
+
+// Error implements error.
+func (m mistake) Error() string {
+	if m.line == 0 {
+		return fmt.Sprintf("%s: %v", m.path, m.err)
+	}
+	return fmt.Sprintf("%s:%d:%d: %v", m.path, m.line, m.col, m.err)
+}
+
+// joined is the error about all mistakes, in the order in which they stand in the files.
+func joined(all []mistake) error {
+	slices.SortStableFunc(all, func(a, b mistake) int {
+		return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.line, b.line), cmp.Compare(a.col, b.col))
+	})
+	errs := make([]error, len(all))
+	for i, m := range all {
+		errs[i] = m
+	}
+	return errors.Join(errs...)
+}
+
+// mistakes are the keys that are not known and the values of the wrong kind.
+func (d document) mistakes() []mistake {
+	var out []mistake
+	for _, m := range d.misfits {
+		out = append(out, mistake{d.path, m.at.Position.Line, m.at.Position.Column, errors.New(m.text)})
+	}
+	return out
+}
+
+// decode fills into from the file. What of it does not fit is left out and told by the document; an error means that
+// nothing of the file can be used.
 func decode(path string, into any) (document, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return document{}, fmt.Errorf("read config: %w", err)
 	}
-	file, err := parser.ParseBytes(data, 0)
+	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
+		if tabs := tabs(path, data); tabs != nil {
+			return document{}, tabs
+		}
 		return document{}, positioned(path, err)
 	}
 	doc := document{path: path}
-	if len(file.Docs) > 0 {
-		doc.root = file.Docs[0].Body
+	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return doc, nil
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
-	if err := dec.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		return document{}, positioned(path, quoted(doc.root, err))
+	doc.root = file.Docs[0].Body
+	s := &shape{anchors: map[string]ast.Node{}}
+	if !s.fits(doc.root, reflect.TypeOf(into), "") || s.endless {
+		doc.misfits = s.misfits
+		return document{}, joined(doc.mistakes())
+	}
+	doc.misfits = s.misfits
+	if err := yaml.NewDecoder(bytes.NewReader(nil), yaml.AllowDuplicateMapKey()).DecodeFromNode(doc.root, into); err != nil {
+		return document{}, positioned(path, err)
 	}
 	return doc, nil
 }
 
+// maxTabs is how many lines with a tab are named.
+const maxTabs = 20
+
+// tabs is the error about lines that are indented by tabs, nil if there are none.
+func tabs(path string, data []byte) error {
+	var errs []error
+	for i, line := range strings.Split(string(data), "\n") {
+		indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+		if at := strings.IndexByte(indent, '\t'); at >= 0 && len(errs) < maxTabs {
+			errs = append(errs, fmt.Errorf("%s:%d:%d: a tab: YAML is indented with blanks only; replace it, most editors "+
+				"can do that", path, i+1, at+1))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// absence matches what is said about a value that is not there.
+var absence = regexp.MustCompile(`is missing|: no (name|unit)|has no |neither main nor sub|needs |needed|""`)
+
+// follows reports whether a mistake is only the consequence of a misfit: it is about a value that was left out, about
+// what holds it, or about something that may be named there.
+func follows(docs []document, err error) bool {
+	text := err.Error()
+	at := keyPath.FindString(text)
+	for _, d := range docs {
+		for _, m := range d.misfits {
+			holder := m.path[:max(0, strings.LastIndexAny(m.path, ".["))]
+			switch {
+			case within(at, m.path):
+				return true
+			case (within(at, holder) || within(holder, at)) && absence.MatchString(text):
+				return true
+			case within(m.path, "units") && strings.Contains(text, "unknown "), within(m.path, "access.nodes") &&
+				strings.Contains(text, "no node"):
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// within reports whether a path is that of a key or of something in it.
+func within(path, key string) bool {
+	rest, ok := strings.CutPrefix(path, key)
+	return ok && key != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
 // positioned turns a YAML error into one line with file, line and column.
 func positioned(path string, err error) error {
-	var ve *valueError
-	if errors.As(err, &ve) {
-		return fmt.Errorf("%s:%d:%d: %w", path, ve.at.Position.Line, ve.at.Position.Column, err)
-	}
 	var ye yaml.Error
 	if !errors.As(err, &ye) {
 		return fmt.Errorf("%s: %w", path, err)
@@ -110,51 +206,12 @@ func positioned(path string, err error) error {
 	return fmt.Errorf("%s: %s", path, msg)
 }
 
-// quoted finds the place of an error that has none but quotes the value it is about, as those of time.ParseDuration do.
-func quoted(root ast.Node, err error) error {
-	var ye yaml.Error
-	m := regexp.MustCompile(`"([^"]*)"`).FindStringSubmatch(err.Error())
-	if errors.As(err, &ye) || m == nil || root == nil {
-		return err
-	}
-	f := &finder{value: m[1]}
-	ast.Walk(f, root)
-	if f.at == nil {
-		return err
-	}
-	return &valueError{at: f.at, err: err}
-}
-
-// finder looks for the first scalar with a value.
-type finder struct {
-	value string
-	at    *token.Token
-}
-
-// Visit implements ast.Visitor.
-func (f *finder) Visit(n ast.Node) ast.Visitor {
-	if s, ok := n.(*ast.StringNode); ok && f.at == nil && s.Value == f.value {
-		f.at = s.Token
-	}
-	return f
-}
-
-// valueError is an error about the value at a token.
-type valueError struct {
-	at  *token.Token
-	err error
-}
-
-func (e *valueError) Error() string { return e.err.Error() }
-
-func (e *valueError) Unwrap() error { return e.err }
-
 // keyPath matches the path of a key at the beginning of a message.
 var keyPath = regexp.MustCompile(`^[a-z_]+(\[\d+\])?(\.[a-z_]+(\[\d+\])?)*`)
 
 // locate puts the position of the key an error begins with before it: that of the longest part of the path which stands
 // in a file.
-func locate(docs []document, err error) error {
+func locate(docs []document, err error) mistake {
 	at := keyPath.FindString(err.Error())
 	for at != "" {
 		for _, d := range docs {
@@ -170,7 +227,7 @@ func locate(docs []document, err error) error {
 				continue
 			}
 			pos := first(n).GetToken().Position
-			return fmt.Errorf("%s:%d:%d: %w", d.path, pos.Line, pos.Column, err)
+			return mistake{d.path, pos.Line, pos.Column, err}
 		}
 		i := strings.LastIndexAny(at, ".[")
 		if i < 0 {
@@ -178,7 +235,7 @@ func locate(docs []document, err error) error {
 		}
 		at = at[:i]
 	}
-	return fmt.Errorf("%s: %w", docs[0].path, err)
+	return mistake{path: docs[0].path, err: err}
 }
 
 // first returns the node at which a mapping begins.
@@ -197,7 +254,11 @@ func (c *Config) Show() ([]byte, error) {
 	shown := *c
 	shown.Cameras = redactAll(c.Cameras)
 	shown.Terminals = redactAll(c.Terminals)
-	shown.Index.Redis = nil
+	shown.Link.Gateway = redact(c.Link.Gateway)
+	shown.Recorder.URLs, shown.Index.Redis = nil, nil
+	for _, u := range c.Recorder.URLs {
+		shown.Recorder.URLs = append(shown.Recorder.URLs, redact(u))
+	}
 	for _, u := range c.Index.Redis {
 		shown.Index.Redis = append(shown.Index.Redis, redact(u))
 	}

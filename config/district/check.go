@@ -5,20 +5,11 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
 var idPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
-
-// forbidden reports whether no camera may be in this kind of place (Order 799 art. 8).
-func forbidden(place string) bool {
-	switch place {
-	case "guest_room", "private_dining_room", "dormitory", "rest_room", "bath", "toilet", "changing_room",
-		"nursing_room", "fitting_room":
-		return true
-	}
-	return false
-}
 
 // Check reports everything that is wrong with the inventory, one error each, joined. Nil means it may be used.
 func (inv *Inventory) Check() error {
@@ -161,6 +152,10 @@ func (c *checker) camera(where string, cam Camera) {
 	c.place(where, cam.Unit, cam.Grid, cam.Location)
 	c.url(where, "main", cam.Main)
 	c.url(where, "sub", cam.Sub)
+	if cam.Main == cam.Sub && cam.Main != "" && cam.Main != Push {
+		c.fail(where, "sub is the same address as main, so the camera is pulled twice: give that of its second stream, or "+
+			"leave sub out")
+	}
 	if cam.Main == "" && cam.Sub == "" && cam.Edge == "" {
 		c.fail(where, "neither main nor sub: give at least one rtsp:// URL, \"push\", or the edge that has it")
 	}
@@ -196,11 +191,38 @@ func (c *checker) keeping(where string, cam Camera) {
 	default:
 		c.fail(where, "class %q: want normal or key", cam.Class)
 	}
-	if cam.RetentionDays < 0 || cam.RetentionDays > 3660 {
-		c.fail(where, "retention_days %d: want 1 to 3660", cam.RetentionDays)
-	}
-	if forbidden(cam.Legal.Place) {
+	c.retention(where, cam)
+	if Forbidden(cam.Legal.Place) {
 		c.fail(where, "legal.place %q: no camera may be there (Order 799 art. 8)", cam.Legal.Place)
+	}
+	switch cam.Legal.Basis {
+	case "", "art7", "art9":
+	default:
+		c.fail(where, "legal.basis %q: want art7 or art9 (of Order 799)", cam.Legal.Basis)
+	}
+}
+
+// MostDays is how long footage may be kept without a reason of its own. What has served its purpose is to be deleted
+// (Order 799 art. 17).
+const MostDays = 365
+
+// retention holds footage between what the law asks for at least and what it allows; anything else wants its reason in
+// writing.
+func (c *checker) retention(where string, cam Camera) {
+	least := Camera{Class: cam.Class}.Days()
+	switch days := cam.RetentionDays; {
+	case days < 0 || days > 3660:
+		c.fail(where, "retention_days %d: want 1 to 3660", days)
+	case days == 0 || strings.TrimSpace(cam.LegalBasis) != "":
+	case days < least && cam.Class == ClassKey:
+		c.fail(where, "retention_days %d: class key wants %d or more (Counter-Terrorism Law art. 32); if a document allows "+
+			"less, name it in legal_basis", days, least)
+	case days < least:
+		c.fail(where, "retention_days %d: want %d or more (Order 799 art. 17); if a document allows less, name it in "+
+			"legal_basis", days, least)
+	case days > MostDays:
+		c.fail(where, "retention_days %d: more than %d days want a reason (Order 799 art. 17): name the document in "+
+			"legal_basis", days, MostDays)
 	}
 }
 
@@ -219,6 +241,10 @@ func (c *checker) url(where, key, raw string) {
 		c.fail(where, "%s: URL has no host", key)
 	case strings.ContainsAny(u.Host, " \t"):
 		c.fail(where, "%s: URL host has white space", key)
+	case u.Port() != "":
+		if n, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || n == 0 {
+			c.fail(where, "%s: port %s: want 1 to 65535", key, u.Port())
+		}
 	}
 }
 

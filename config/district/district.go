@@ -105,7 +105,8 @@ type Camera struct {
 
 	Record        Record `yaml:"record,omitempty"` // default none
 	RetentionDays int    `yaml:"retention_days,omitempty"`
-	Class         Class  `yaml:"class,omitempty"` // default normal
+	LegalBasis    string `yaml:"legal_basis,omitempty"` // the document that allows other days than the law's
+	Class         Class  `yaml:"class,omitempty"`       // default normal
 	Legal         Legal  `yaml:"legal,omitempty"`
 }
 

@@ -98,3 +98,50 @@ func TestRetentionDays(t *testing.T) {
 		}
 	}
 }
+
+func TestRetentionKeepsTheLaw(t *testing.T) {
+	for _, c := range []struct {
+		cam  district.Camera
+		good bool
+	}{
+		{district.Camera{}, true}, {district.Camera{Class: district.ClassKey}, true},
+		{district.Camera{RetentionDays: 30}, true}, {district.Camera{RetentionDays: 29}, false},
+		{district.Camera{RetentionDays: 365}, true}, {district.Camera{RetentionDays: 366}, false},
+		{district.Camera{RetentionDays: 1, LegalBasis: "雁府办〔2026〕12号"}, true},
+		{district.Camera{RetentionDays: 3660, LegalBasis: "雁府办〔2026〕12号"}, true},
+		{district.Camera{RetentionDays: 3661, LegalBasis: "雁府办〔2026〕12号"}, false},
+		{district.Camera{Class: district.ClassKey, RetentionDays: 89}, false},
+		{district.Camera{Class: district.ClassKey, RetentionDays: 90}, true},
+		// what was recorded before is deleted by this number too
+		{district.Camera{Record: district.RecordNone, RetentionDays: 1}, false},
+	} {
+		inv := inventory()
+		c.cam.ID, c.cam.Name, c.cam.Unit, c.cam.Main = "x", "X", "yf", "rtsp://h/x"
+		inv.Cameras = append(inv.Cameras, c.cam)
+		if err := inv.Check(); (err == nil) != c.good {
+			t.Errorf("%+v: %v", c.cam, err)
+		}
+	}
+}
+
+func TestForbiddenPlacesHoweverSpelt(t *testing.T) {
+	for _, place := range []string{
+		"toilet", "Toilet", "TOILETS", "public toilet", "Women's toilet", "men_toilet", "WC", "公共厕所", "女卫生间", "洗手间内部",
+		"hotel_room", "Hotel Room", "guest-room", "guest rooms", "酒店客房", "客房内", "private_dining_room", "包间", "包厢内部",
+		"dormitory", "student dormitories", "学生宿舍", "集体宿舍内部", "rest_room", "Restroom", "员工休息室", "bath", "Bathroom",
+		"shower room", "浴室", "公共浴室", "changing_room", "locker-room", "更衣室", "女更衣室", "nursing_room", "母婴室", "fitting_room",
+		"Fitting Rooms", "试衣间", "inside of toilet",
+	} {
+		if !district.Forbidden(place) {
+			t.Errorf("a camera may be in %q", place)
+		}
+	}
+	for _, place := range []string{
+		"", "street", "community_service_hall", "toilet corridor", "厕所门外通道", "酒店大堂", "hotel lobby", "hotel", "dormitory gate",
+		"宿舍楼门口", "restaurant hall", "公共广场", "man", "room",
+	} {
+		if district.Forbidden(place) {
+			t.Errorf("no camera may be in %q", place)
+		}
+	}
+}

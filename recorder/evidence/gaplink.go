@@ -25,7 +25,7 @@ type GivenUp struct {
 // String names the run for people.
 func (g GivenUp) String() string {
 	return fmt.Sprintf("segments %d to %d (%s to %s) were given up before they were shipped: %s", g.First, g.Last,
-		g.From.UTC().Format(time.RFC3339), g.To.UTC().Format(time.RFC3339), g.Cause)
+		g.From.Format(time.RFC3339), g.To.Format(time.RFC3339), g.Cause)
 }
 
 // gapLinkOf returns the link of a gap document; ok is false for one that names no segments.

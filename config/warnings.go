@@ -1,0 +1,57 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"strings"
+)
+
+// Warnings returns what may be meant as it is written but seldom is, one line each, with its place.
+func (c *Config) Warnings() []string { return c.warnings }
+
+// doubts returns the warnings, each beginning with the path of its key.
+func (c *Config) doubts() []error {
+	var out []error
+	doubt := func(format string, args ...any) { out = append(out, fmt.Errorf(format, args...)) }
+	open := others(c.Listen)
+	if open && c.TLS.Cert == "" && !c.TLS.SelfSigned {
+		doubt("listen: %s takes other computers in, without TLS: passwords and pictures can be read on the way; "+
+			"set tls: {self_signed: true}, or a certificate, unless a proxy before it does that", c.Listen)
+	}
+	if open && !others(c.WebRTC.UDP) {
+		doubt("webrtc.udp: %s is for this computer alone, listen for others too: they get the page of a gateway and no "+
+			"picture; set webrtc: {udp: \"0.0.0.0:%s\"}", c.WebRTC.UDP, portOf(c.WebRTC.UDP))
+	}
+	if open && len(c.Access.Nodes) > 0 && c.RTSP.Listen != "off" && !others(c.RTSP.Listen) {
+		doubt("rtsp.listen: %s is for this computer alone, listen for others too: edges elsewhere cannot publish to a gateway; "+
+			"set rtsp: {listen: \"0.0.0.0:%s\"}", c.RTSP.Listen, portOf(c.RTSP.Listen))
+	}
+	if c.Access.ReplayWindow < 0 {
+		doubt("access.replay_window: %v is negative, so all footage wants a registered retrieval, also that of a minute ago",
+			c.Access.ReplayWindow)
+	}
+	for i, t := range c.Access.Tokens {
+		if t.Unit != "" && len(c.Units) == 0 {
+			doubt("access.tokens[%d].unit: %q: there are no units, so the token sees nothing", i, t.Unit)
+		}
+	}
+	for _, w := range c.Access.Warnings() {
+		doubt("%s", w)
+	}
+	return out
+}
+
+// others reports whether other computers can reach an address to listen on.
+func others(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || strings.EqualFold(host, "localhost") {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip == nil || !ip.IsLoopback()
+}
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address) // checked before
+	return port
+}
