@@ -40,6 +40,8 @@ export interface Recording {
   last_write?: string;
   backlog?: number;
   detail?: string;
+  /** Footage that is being lost right now: the oldest while `active`, otherwise everything. */
+  loss?: { cause: string; since?: string };
 }
 
 export interface Location {

@@ -1,6 +1,8 @@
 import i18next from "i18next";
 import { useSyncExternalStore } from "react";
+import type { Recording } from "../api/types";
 import { remembered } from "../lib/remember";
+import { parse, stamp } from "../lib/time";
 import { en } from "./en";
 import { zh } from "./zh";
 
@@ -50,6 +52,24 @@ export const textOr = (key: string, or: () => string): string => (i18next.exists
 
 export function causeText(t: T, cause: string): string {
   return i18next.exists(`cause.${cause}`) ? t(`cause.${cause}`) : cause;
+}
+
+/** Time without footage that nobody has to explain: it is not missing. */
+const unowed = new Set(["not_yet_in_use", "not_yet_stored", "deleted"]);
+
+export function gapText(t: T, cause: string): string {
+  const text = causeText(t, cause);
+  return unowed.has(cause) ? text : t("replay.gap", { cause: text });
+}
+
+/** What is being lost of a camera's footage right now, and why; empty if nothing is. */
+export function lossText(t: T, r: Recording | null | undefined): string {
+  if (!r?.loss) return "";
+  const at = parse(r.loss.since);
+  return t(r.active ? "health.lossOldest" : "health.lossAll", {
+    cause: causeText(t, r.loss.cause),
+    since: at === undefined ? "—" : stamp(at),
+  });
 }
 
 export function roleText(t: T, role: string): string {

@@ -2,7 +2,7 @@ import type { ColumnsType } from "antd/es/table";
 import Table from "antd/es/table";
 import { useMemo, useRef, useState } from "react";
 import type { Camera, Profile } from "../api/types";
-import { reasonText, type T, useTexts } from "../i18n";
+import { lossText, reasonText, type T, useTexts } from "../i18n";
 import { useRest } from "../lib/rest";
 import { parse, signed, sinceShort, stamp } from "../lib/time";
 import { useZone } from "../lib/zone";
@@ -12,7 +12,7 @@ import { Antd } from "../ui/antd";
 import { Badge, Dot } from "../ui/badge";
 import { Icon } from "../ui/icons";
 import { Search } from "../ui/search";
-import { clockLimitMs, lead, perUnit, recordingOf, type Sums, sum, type UnitSum } from "./sums";
+import { clockLimitMs, lead, perUnit, recordingBad, recordingOf, type Sums, sum, type UnitSum } from "./sums";
 import { matches, subtree } from "./tree";
 
 interface Row {
@@ -159,7 +159,10 @@ function Lost({ profile, t }: { profile?: Profile; t: T }) {
 function Recording({ row, t }: { row: Row; t: T }) {
   const word = row.recording === "unknown" ? "unknownRecording" : row.recording;
   return (
-    <span className={`rec r-${row.recording}`} title={row.camera.recording?.detail}>
+    <span
+      className={`rec r-${row.recording}`}
+      title={lossText(t, row.camera.recording) || row.camera.recording?.detail}
+    >
       {t(`health.${word}`)}
     </span>
   );
@@ -207,9 +210,9 @@ function Cards({ sums, chosen, onChoose }: { sums: Sums; chosen?: State; onChoos
       <div className="card rate">
         <b>
           {sums.recording.get("active") ?? 0}
-          <em className={(sums.recording.get("stalled") ?? 0) > 0 ? "warn" : ""}>
+          <em className={recordingBad(sums) > 0 ? "warn" : ""}>
             {" "}
-            / {sums.recording.get("stalled") ?? 0}
+            / {recordingBad(sums)}
           </em>
         </b>
         <span>

@@ -3,13 +3,19 @@ import type { Camera, Profile, Unit } from "../api/types";
 import { type Badge, badges, listed, unmeasured } from "../live/tile";
 import { path } from "./tree";
 
-export type RecordingWord = "active" | "stalled" | "off" | "unknown";
+export type RecordingWord = "active" | "losing" | "stalled" | "off" | "unknown";
 
 export function recordingOf(camera: Camera, reachable: boolean): RecordingWord {
   const r = camera.recording;
   if (!r || !reachable) return "unknown";
   if (!r.wanted) return "off";
-  return r.active ? "active" : "stalled";
+  if (!r.active) return "stalled";
+  return r.loss ? "losing" : "active";
+}
+
+/** How many cameras lose footage, all of it or the oldest. */
+export function recordingBad(sums: Sums): number {
+  return (sums.recording.get("stalled") ?? 0) + (sums.recording.get("losing") ?? 0);
 }
 
 /** The profile whose figures stand for the camera: main where it is measured, else sub. */

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import type { Camera, Me } from "../api/types";
-import { reasonText, setLanguage, type T, useTexts } from "../i18n";
+import { lossText, reasonText, setLanguage, type T, useTexts } from "../i18n";
 import { remembered } from "../lib/remember";
 import { useSecond } from "../lib/tick";
 import { length } from "../lib/time";
@@ -43,6 +43,8 @@ function figures(t: T, s: Sending | undefined): string {
 function recordingText(t: T, camera: Camera | undefined): { text: string; bad: boolean } {
   const r = camera?.recording;
   if (!r?.wanted) return { text: t("publish.notRecorded"), bad: false };
+  const loss = lossText(t, r);
+  if (loss) return { text: loss, bad: true };
   if (r.active) return { text: t("publish.recorded"), bad: false };
   return { text: r.detail ? t("publish.unrecorded", { detail: r.detail }) : t("publish.beginning"), bad: !!r.detail };
 }

@@ -1,5 +1,5 @@
 import { type KeyboardEvent, type PointerEvent, useRef, useState } from "react";
-import { causeText, useTexts } from "../i18n";
+import { causeText, gapText, useTexts } from "../i18n";
 import { clock, length } from "../lib/time";
 import { type Footage, pieces, type Range, ticks } from "./bar";
 
@@ -74,7 +74,7 @@ export function CoverageBar({ footage, window: w, selected, playing, onJump, onS
             key={`${p.from}-${p.cause ?? ""}`}
             className={p.cause ? `gap c-${p.cause}` : "span"}
             style={{ left: percent(p.left), width: `max(1px, ${percent(p.width)})` }}
-            title={`${p.cause ? t("replay.gap", { cause: causeText(t, p.cause) }) : t("replay.recorded")} ${clock(p.from)}–${clock(p.to)} (${length(p.to - p.from)})`}
+            title={`${p.cause ? gapText(t, p.cause) : t("replay.recorded")} ${clock(p.from)}–${clock(p.to)} (${length(p.to - p.from)})`}
           />
         ))}
         {mark && (

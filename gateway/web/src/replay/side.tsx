@@ -1,7 +1,7 @@
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { ApiError, getJSON } from "../api/client";
 import type { Camera, Coverage, Me } from "../api/types";
-import { reasonText, useTexts } from "../i18n";
+import { lossText, reasonText, useTexts } from "../i18n";
 import { fileName, saveSnapshot } from "../lib/snapshot";
 import { clock, fromInput, length, parse, rfc3339, signed, stamp, toInput } from "../lib/time";
 import { useZone } from "../lib/zone";
@@ -396,9 +396,7 @@ function Facts({ camera }: { camera: Camera }) {
             ? t("health.unknownRecording")
             : !r.wanted
               ? t("health.off")
-              : r.active
-                ? t("health.active")
-                : `${t("health.stalled")} ${r.detail ?? ""}`}
+              : lossText(t, r) || (r.active ? t("health.active") : `${t("health.stalled")} ${r.detail ?? ""}`)}
           {lastWrite !== undefined && ` · ${clock(lastWrite)}`}
         </dd>
         <dt>{t("health.clock")}</dt>
