@@ -16,7 +16,7 @@ type Config struct {
 	// ConnectTimeout bounds everything up to the answer to PLAY.
 	ConnectTimeout time.Duration `yaml:"connect_timeout,omitempty"`
 	// BytesTimeout, RTPTimeout and KeyTimeout are the three liveness clocks: how long there may be no byte, no RTP of our
-	// session, no decodable key frame.
+	// session, no decodable picture. The first key frame of a session may take nine times KeyTimeout while pictures come.
 	BytesTimeout time.Duration `yaml:"bytes_timeout,omitempty"`
 	RTPTimeout   time.Duration `yaml:"rtp_timeout,omitempty"`
 	KeyTimeout   time.Duration `yaml:"key_timeout,omitempty"`

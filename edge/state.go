@@ -24,7 +24,8 @@ func (s *source) profileStatus(now time.Time) status.Profile {
 	st := s.stats.Snapshot()
 	p := status.Profile{
 		Codec: st.Codec, Audio: st.Audio, Width: st.Width, Height: st.Height,
-		LastFrame: st.LastFrame, LastKey: st.LastKey, Transport: st.Transport,
+		LastFrame: st.LastFrame, LastKey: st.LastKey, KeyEveryMS: st.KeyEvery.Milliseconds(), Refresh: st.Refresh,
+		Transport:  st.Transport,
 		Reconnects: last.n, LostPackets: st.Lost, Damaged: st.Damaged,
 	}
 	if st.ClockKnown {
@@ -65,6 +66,7 @@ func judge(
 ) (status.State, status.Reason, time.Time) {
 	connected := connected(st, last, active)
 	pictures := connected && st.LastKey.After(st.Connected)
+	waits := connected && st.LastFrame.After(st.Connected) && now.Sub(st.Connected) >= frozenAfter // for a key frame
 	switch {
 	case pictures && now.Sub(st.LastFrame) <= frozenAfter:
 		return status.Live, status.ReasonNone, st.Connected
@@ -76,7 +78,7 @@ func judge(
 		return status.Connecting, status.ReasonNone, time.Time{}
 	case last.n == 0 && now.Sub(st.Connected) < frozenAfter:
 		return status.Connecting, status.ReasonNone, st.Connected
-	case last.n == 0:
+	case last.n == 0, waits:
 		return status.NoSignal, status.ReasonNoKeyFrame, st.Connected
 	case !last.well.IsZero() && !deliberate(last.reason) && now.Sub(st.LastFrame) <= absentFor:
 		return status.Frozen, last.reason, st.LastFrame // gone for a moment, and dialled again

@@ -23,11 +23,20 @@ type AccessUnit struct {
 	// ClockOffset is camera clock minus edge clock as measured by RTCP sender reports; ClockKnown tells if it is known.
 	ClockOffset time.Duration
 	ClockKnown  bool
-	// Key marks a random access point: IDR (H.264), IRAP (H.265), any MJPEG picture. Always false for audio.
+	// Key marks a random access point, with which decoding may begin: an IDR picture or a recovery point (H.264), an
+	// IRAP picture or a recovery point (H.265), any MJPEG picture. Always false for audio.
 	Key bool
 	// Damaged tells that a part of the picture was lost on the way from the camera: it is kept as far as it can be
 	// decoded, and pictures that refer to it may show the damage up to the next key frame.
 	Damaged bool
+	// Open tells of a Key that is no IDR picture: pictures decoded after it may be made from pictures before it, if they
+	// are Leading, or not yet whole, if Recovery is not 0.
+	Open bool
+	// Leading marks a picture shown before the Open key that it follows, and made from pictures before that. Where
+	// decoding began at that key it cannot be decoded and must be left out.
+	Leading bool
+	// Recovery is how many pictures after a Key are not whole yet where decoding began there: gradual refresh.
+	Recovery int
 	// NALUs are the NAL units without start codes (H.264, H.265), the one JPEG (MJPEG), or the audio frames of the
 	// packet in order (AAC, Opus: one frame each; G.711: samples).
 	NALUs [][]byte

@@ -30,6 +30,8 @@ func TestWallClockStepsDoNotTouchTheLivenessClocks(t *testing.T) {
 		s.read(1000, at(59*time.Second))
 		s.note(&s.lastRTP, at(59*time.Second))
 		s.note(&s.lastKey, at(58*time.Second))
+		s.note(&s.lastFrame, at(59*time.Second))
+		s.note(&s.lastWhole, at(59*time.Second))
 		if err := c.check(&s, stepped(at(time.Minute), step)); err != nil {
 			t.Errorf("clock set by %v between two packets: %v, want the session to go on", step, err)
 		}

@@ -43,7 +43,13 @@ type Timeouts struct {
 	UDP      time.Duration // first UDP packet, before falling back to TCP; default 3 s
 	Silent   time.Duration // first liveness clock: no bytes at all; default 8 s
 	RTP      time.Duration // second: no RTP of our session; default 10 s
-	KeyFrame time.Duration // third: no decodable key frame; default 30 s
+	KeyFrame time.Duration // third: no decodable picture; default 30 s
+	// FirstKey is how long pictures may come before the first key frame of a session, with which all begins: cameras that
+	// save bits send one only every few minutes. Default 9 times KeyFrame.
+	FirstKey time.Duration
+	// Renew is how long pictures may come without another key frame before the session is begun anew, which makes any
+	// camera send one: footage is cut at key frames, and never would be. Default 30 min.
+	Renew time.Duration
 }
 
 func (t Timeouts) withDefaults() Timeouts {
@@ -52,7 +58,7 @@ func (t Timeouts) withDefaults() Timeouts {
 		def time.Duration
 	}{
 		{&t.Connect, 10 * time.Second}, {&t.UDP, 3 * time.Second}, {&t.Silent, 8 * time.Second},
-		{&t.RTP, 10 * time.Second}, {&t.KeyFrame, 30 * time.Second},
+		{&t.RTP, 10 * time.Second}, {&t.KeyFrame, 30 * time.Second}, {&t.Renew, 30 * time.Minute},
 	} {
 		if *d.v <= 0 {
 			*d.v = d.def
@@ -60,6 +66,9 @@ func (t Timeouts) withDefaults() Timeouts {
 	}
 	if t.Dial <= 0 {
 		t.Dial = t.Connect
+	}
+	if t.FirstKey <= 0 {
+		t.FirstKey = 9 * t.KeyFrame
 	}
 	return t
 }

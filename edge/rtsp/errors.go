@@ -49,7 +49,9 @@ var (
 	errGarbage     = errors.New("the answer is neither RTSP nor text: check the port, or whether TLS (rtsps) is needed")
 	errSilent      = errors.New("PLAY was accepted, but no bytes arrive")
 	errNoRTP       = errors.New("bytes arrive, but no RTP of this session")
-	errNoKeyFrame  = errors.New("RTP arrives, but no decodable key frame")
+	errNoKeyFrame  = errors.New("RTP arrives, but no decodable picture")
+	errNoFirstKey  = errors.New("pictures arrive, but no decodable key frame to begin with")
+	errRenew       = errors.New("no key frame for too long: a new session makes the camera send one")
 	errNoUDP       = errors.New("no UDP packet arrives: a firewall between? use transport tcp")
 	errNoMulticast = errors.New("no multicast packet arrives: switches or routers between may not forward the group")
 	errNoAnswer    = errors.New("no answer within the connect timeout")
@@ -117,8 +119,10 @@ func classify(err error) status.Reason {
 		reason status.Reason
 	}{
 		{errHTTP, status.ReasonNotRTSP}, {errNotRTSP, status.ReasonNotRTSP}, {errGarbage, status.ReasonGarbage},
-		{errSilent, status.ReasonSilent}, {errNoUDP, status.ReasonSilent}, {errNoMulticast, status.ReasonSilent}, {errNoRTP, status.ReasonNoRTP},
-		{errNoKeyFrame, status.ReasonNoKeyFrame}, {errNoAnswer, status.ReasonTimeout},
+		{errSilent, status.ReasonSilent}, {errNoUDP, status.ReasonSilent},
+		{errNoMulticast, status.ReasonSilent}, {errNoRTP, status.ReasonNoRTP},
+		{errNoKeyFrame, status.ReasonNoKeyFrame}, {errNoFirstKey, status.ReasonNoKeyFrame},
+		{errRenew, status.ReasonNoKeyFrame}, {errNoAnswer, status.ReasonTimeout},
 		{errFingerprint, status.ReasonTLS}, {errUnsupported, status.ReasonUnsupportedCodec},
 		{syscall.ECONNREFUSED, status.ReasonRefused},
 		{syscall.EHOSTUNREACH, status.ReasonUnreachable}, {syscall.ENETUNREACH, status.ReasonUnreachable},

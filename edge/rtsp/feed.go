@@ -43,7 +43,7 @@ type feed struct {
 	readers map[*gortsplib.ServerSession]*feedReader
 	libs    map[*gortsplib.ServerStream]struct{}
 	group   []sent
-	packets int  // in group
+	packets int  // of the group of pictures; if they are too many, group is its key frame alone
 	closed  bool // no reader may join any more
 }
 
@@ -57,6 +57,7 @@ type sent struct {
 type feedReader struct {
 	medias   map[*description.Media]bool
 	skipping bool // its queue was full: wait for the next key frame
+	cut      bool // it begins with the newest key frame: what leads its group cannot be decoded
 	dropped  int
 }
 
@@ -82,7 +83,7 @@ func (f *feed) over() bool {
 func (f *feed) run() {
 	defer close(f.ended)
 	defer f.cancel()
-	r := f.stream.Subscribe(stream.ReaderOptions{Name: "rtsp out", History: true})
+	r := f.stream.Subscribe(stream.ReaderOptions{Name: "rtsp out", History: true, Still: true})
 	defer r.Close()
 	u, err := r.Next(f.ctx)
 	if err != nil {
@@ -179,29 +180,36 @@ func (f *feed) write(u *media.AccessUnit) {
 	video := f.desc.Video() >= 0
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.keep(unit, u.Key, video)
+	f.keep(unit, u, video)
 	for ss, r := range f.readers {
 		if r.skipping && video && !u.Key {
 			r.dropped++
 			continue
 		}
+		if u.Key {
+			r.cut = r.skipping
+		}
 		r.skipping = false
+		if r.cut && u.Leading {
+			continue
+		}
 		f.send(ss, r, unit)
 	}
 }
 
-// keep remembers the packets since the last key frame, if they fit a reader's queue.
-func (f *feed) keep(unit sent, key, video bool) {
+// keep remembers the packets since the last key frame, if they fit a reader's queue, and those of the key frame if not:
+// better one picture than none until the next.
+func (f *feed) keep(unit sent, u *media.AccessUnit, video bool) {
 	if !video {
 		return
 	}
-	if key {
+	if u.Key {
 		f.group, f.packets = nil, 0
-	} else if len(f.group) == 0 {
+	} else if len(f.group) == 0 || u.Leading { // who begins with the group cannot decode what leads it
 		return
 	}
 	if f.packets += len(unit.pkts); f.packets > sendQueue*3/4 {
-		f.group = nil
+		f.group = f.group[:min(1, len(f.group)):1]
 		return
 	}
 	f.group = append(f.group, unit)
@@ -221,7 +229,8 @@ func (f *feed) send(ss *gortsplib.ServerSession, r *feedReader, unit sent) {
 	}
 }
 
-// add joins a session: first the group of pictures so far, then whatever comes.
+// add joins a session: first the group of pictures so far, then whatever comes. If only its key frame is kept, the next
+// one comes next.
 func (f *feed) add(ss *gortsplib.ServerSession) {
 	r := &feedReader{medias: map[*description.Media]bool{}}
 	for _, m := range ss.Medias() {
@@ -232,10 +241,11 @@ func (f *feed) add(ss *gortsplib.ServerSession) {
 	if f.closed {
 		return
 	}
-	r.skipping = len(f.group) == 0
+	r.cut = true
 	for _, unit := range f.group {
 		f.send(ss, r, unit)
 	}
+	r.skipping = len(f.group) == 0 || f.packets > sendQueue*3/4
 	f.readers[ss] = r
 }
 

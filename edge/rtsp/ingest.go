@@ -38,6 +38,7 @@ type track struct {
 	arrival   time.Time
 	takeFn    func(*packet, time.Time)
 	emitFn    func(unit)
+	group     group
 }
 
 type ingestOptions struct {
@@ -200,6 +201,10 @@ func (t *track) emit(u unit) {
 	cur := in.desc.Tracks[t.index]
 	video := cur.Codec.IsVideo()
 	l := learn(&cur, &u)
+	if video {
+		l.access = t.group.admit(l.access, t.arrival, &cur)
+		l.changed = l.changed || cur.NoIDR != in.desc.Tracks[t.index].NoIDR
+	}
 	if t.latm != nil && cur.AACConfig == nil {
 		cur.AACConfig, cur.Channels = t.latm.config()
 		l.changed = cur.AACConfig != nil
@@ -218,18 +223,22 @@ func (t *track) emit(u unit) {
 	if video {
 		in.stats.frames.Add(1)
 		in.stats.note(&in.stats.lastFrame, t.arrival)
+		if !u.damaged {
+			in.stats.note(&in.stats.lastWhole, t.arrival)
+		}
+		l.access = t.group.place(l.access, pts, epoch)
 		if l.key {
+			t.group.first = in.waiting
 			in.waiting = false
-			in.stats.keys.Add(1)
-			in.stats.note(&in.stats.lastKey, t.arrival)
+			in.stats.key(t.arrival, l.access)
 		}
 	}
-	if in.waiting {
+	if in.waiting || l.leading && t.group.first {
 		return
 	}
 	au := &media.AccessUnit{
-		Desc: in.desc, Track: t.index, Epoch: epoch, PTS: pts, Wall: wall, Arrival: t.arrival, Key: l.key,
-		Damaged: u.damaged, NALUs: u.nalus,
+		Desc: in.desc, Track: t.index, Epoch: epoch, PTS: pts, Wall: wall, Arrival: t.arrival,
+		Key: l.key, Open: l.open, Leading: l.leading, Recovery: l.recovery, Damaged: u.damaged, NALUs: u.nalus,
 	}
 	au.ClockOffset, au.ClockKnown = t.timeline.Offset()
 	if au.ClockKnown {

@@ -3,7 +3,6 @@ package rtsp
 import (
 	"bytes"
 
-	"github.com/bluenviron/mediacommon/v2/pkg/bits"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 
@@ -14,20 +13,27 @@ import (
 const (
 	h264Slice = 1
 	h264IDR   = 5
+	h264SEI   = 6
 	h264SPS   = 7
 	h264PPS   = 8
 
+	h265RASLN     = 8
+	h265RASLR     = 9
 	h265FirstIRAP = 16
+	h265IDRWRADL  = 19
+	h265IDRNLP    = 20
 	h265LastIRAP  = 23
 	h265VPS       = 32
 	h265SPS       = 33
 	h265PPS       = 34
+	h265SEI       = 39
 )
 
 // learned is what a unit tells about its track.
 type learned struct {
+	access
+
 	changed bool // the track's parameters are others than before
-	key     bool // random access point that can be decoded: parameter sets are known
 }
 
 // learn updates t from the in-band parameter sets of a unit and finds key frames. They win over any SDP: cameras change
@@ -42,7 +48,7 @@ func learn(t *media.Track, u *unit) learned {
 		w, h := jpegSize(u.nalus[0])
 		changed := w != t.Width || h != t.Height
 		t.Width, t.Height = w, h
-		return learned{changed: changed, key: !u.damaged}
+		return learned{changed: changed, access: access{key: !u.damaged}}
 	}
 	return learned{}
 }
@@ -50,7 +56,7 @@ func learn(t *media.Track, u *unit) learned {
 func learnH264(t *media.Track, u *unit) learned {
 	var l learned
 	var sps, pps []byte
-	idr, b := false, false
+	b := false
 	for _, n := range u.nalus {
 		switch n[0] & 0x1f {
 		case h264SPS:
@@ -61,8 +67,6 @@ func learnH264(t *media.Track, u *unit) learned {
 			if pps == nil {
 				pps = n
 			}
-		case h264IDR:
-			idr = true
 		case h264Slice:
 			b = b || (!t.BFrames && isBSlice(n))
 		}
@@ -76,7 +80,9 @@ func learnH264(t *media.Track, u *unit) learned {
 	if b && !neverReorders(t.SPS) {
 		t.BFrames, l.changed = true, true
 	}
-	l.key = idr && !u.damaged && len(t.SPS) > 0 && len(t.PPS) > 0
+	if !u.damaged && len(t.SPS) > 0 && len(t.PPS) > 0 {
+		l.access = accessH264(u.nalus)
+	}
 	return l
 }
 
@@ -104,22 +110,15 @@ func neverReorders(nalu []byte) bool {
 	return s.VUI != nil && s.VUI.BitstreamRestriction != nil && s.VUI.BitstreamRestriction.MaxNumReorderFrames == 0
 }
 
-// isBSlice reads first_mb_in_slice and slice_type (H.264 section 7.3.3). It is asked only for streams whose SPS leaves
-// open whether they reorder.
+// isBSlice is asked only for streams whose SPS leaves open whether they reorder.
 func isBSlice(n []byte) bool {
-	head := n[1:min(len(n), 16)]
-	pos := 0
-	if _, err := bits.ReadGolombUnsigned(head, &pos); err != nil {
-		return false
-	}
-	typ, err := bits.ReadGolombUnsigned(head, &pos)
-	return err == nil && typ%5 == 1 && typ < 10
+	typ, ok := sliceType(n)
+	return ok && typ%5 == sliceB
 }
 
 func learnH265(t *media.Track, u *unit) learned {
 	var l learned
 	var vps, sps, pps []byte
-	irap := false
 	for _, n := range u.nalus {
 		switch typ := n[0] >> 1 & 0x3f; {
 		case typ == h265VPS && vps == nil:
@@ -128,8 +127,6 @@ func learnH265(t *media.Track, u *unit) learned {
 			sps = n
 		case typ == h265PPS && pps == nil:
 			pps = n
-		case typ >= h265FirstIRAP && typ <= h265LastIRAP:
-			irap = true
 		}
 	}
 	if sps != nil && !bytes.Equal(sps, t.SPS) && applyH265SPS(t, sps) {
@@ -141,7 +138,10 @@ func learnH265(t *media.Track, u *unit) learned {
 	if pps != nil && !bytes.Equal(pps, t.PPS) {
 		t.PPS, l.changed = bytes.Clone(pps), true
 	}
-	l.key = irap && !u.damaged && len(t.VPS) > 0 && len(t.SPS) > 0 && len(t.PPS) > 0
+	if len(t.VPS) > 0 && len(t.SPS) > 0 && len(t.PPS) > 0 {
+		l.access = accessH265(u.nalus)
+	}
+	l.key = l.key && !u.damaged
 	return l
 }
 

@@ -18,7 +18,7 @@ import (
 
 const (
 	// sendQueue holds the packets of a history and of a slow moment; a power of two.
-	sendQueue = 8192
+	sendQueue = 16384
 	// reportEvery is how often a sender report renews the mapping of RTP time to wall time.
 	reportEvery = 2 * time.Second
 	// reportError is how wrong that mapping may become before it is renewed at once.
@@ -37,7 +37,7 @@ func Publish(ctx context.Context, cfg PublishConfig, s *stream.Stream) error {
 	if cfg.Connect <= 0 {
 		cfg.Connect = 10 * time.Second
 	}
-	r := s.Subscribe(stream.ReaderOptions{Name: "publish " + cfg.Camera, History: true})
+	r := s.Subscribe(stream.ReaderOptions{Name: "publish " + cfg.Camera, History: true, Still: true})
 	defer r.Close()
 	u, err := r.Next(ctx)
 	for err == nil {
@@ -65,6 +65,7 @@ type publisher struct {
 	desc   *media.Description
 
 	skipping bool // the link was too slow: wait for the next key frame
+	cut      bool // went on with the newest key frame: what leads its group cannot be decoded
 	dropped  int
 }
 
@@ -191,9 +192,15 @@ func (p *publisher) unit(u *media.AccessUnit) error {
 			p.dropped++
 			return nil
 		}
-		p.skipping = false
+		p.skipping, p.cut = false, true
 		p.log.Warn("RTSP publication was behind", "camera", p.cfg.Camera, "dropped_units", p.dropped)
 		p.dropped = 0
+	} else if u.Key {
+		p.cut = false
+	}
+	if p.cut && u.Leading {
+		p.dropped++
+		return nil
 	}
 	t := p.tracks[u.Track]
 	pkts, ts, epoch, err := t.packetizer.packets(u)

@@ -193,6 +193,21 @@ type clocks struct {
 	to    Timeouts
 }
 
+// pictures minds the third clock. How far apart key frames are is the camera's business: what was begun with one can be
+// decoded for as long as whole pictures come. frame, whole and key are the ages of the newest picture, of the newest
+// without a loss, and of the newest key frame, at most that of the session, which is playing.
+func (c *clocks) pictures(frame, whole, key, playing time.Duration) error {
+	switch {
+	case frame > c.to.KeyFrame, whole > c.to.KeyFrame && key > c.to.KeyFrame:
+		return errNoKeyFrame
+	case key == playing && key > c.to.FirstKey:
+		return errNoFirstKey
+	case key > c.to.Renew:
+		return errRenew
+	}
+	return nil
+}
+
 // check returns the reason of the first clock that ran out: the earlier in the chain, the closer to the cause.
 func (c *clocks) check(s *Stats, now time.Time) error {
 	playing := now.Sub(c.start)
@@ -211,8 +226,8 @@ func (c *clocks) check(s *Stats, now time.Time) error {
 	if since(&s.lastRTP) > c.to.RTP {
 		return errNoRTP
 	}
-	if c.video && since(&s.lastKey) > c.to.KeyFrame {
-		return errNoKeyFrame
+	if c.video {
+		return c.pictures(since(&s.lastFrame), since(&s.lastWhole), since(&s.lastKey), playing)
 	}
 	return nil
 }

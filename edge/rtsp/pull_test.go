@@ -81,7 +81,7 @@ func pictures(n int) func([]*media.AccessUnit) bool {
 
 var quick = rtsp.Timeouts{
 	Connect: 2500 * time.Millisecond, UDP: 600 * time.Millisecond, Silent: 800 * time.Millisecond,
-	RTP: 1200 * time.Millisecond, KeyFrame: 2500 * time.Millisecond,
+	RTP: 1200 * time.Millisecond, KeyFrame: 2500 * time.Millisecond, FirstKey: 2500 * time.Millisecond,
 }
 
 // pull runs Pull until the collector has enough, and fails the test if it ends by itself.

@@ -3,6 +3,8 @@ package rtsp
 import (
 	"sync/atomic"
 	"time"
+
+	"skein/edge/status"
 )
 
 // Stats are the live counters of one source, cheap enough for every packet. The zero value is ready; it may be read
@@ -12,10 +14,12 @@ type Stats struct {
 
 	// On the machine's monotonic clock, in nanoseconds since origin, 0 = never: setting the wall clock neither ends a
 	// session nor makes a silent one look alive.
-	lastByte, lastRTP, lastFrame, lastKey, connected atomic.Int64
-	origin                                           atomic.Pointer[time.Time] // the first moment noted
+	lastByte, lastRTP, lastFrame, lastWhole, lastKey, connected atomic.Int64
+	origin                                                      atomic.Pointer[time.Time] // the first moment noted
 
 	frames    atomic.Uint64 // pictures
+	keyEvery  atomic.Int64  // nanoseconds between the two newest keys of this connection, 0: there were not two yet
+	refresh   atomic.Pointer[status.Refresh]
 	milliFPS  atomic.Int64
 	kbps      atomic.Int64
 	lossPPM   atomic.Int64
@@ -47,6 +51,10 @@ type Snapshot struct {
 	LastFrame time.Time
 	LastKey   time.Time
 
+	// KeyEvery is the time between the two newest key frames, 0 if not known; Refresh is how decoding begins at one.
+	KeyEvery time.Duration
+	Refresh  status.Refresh
+
 	FPS           float64 // over the last seconds
 	Kbps          int     // over the last seconds
 	Loss          float64 // share of the RTP packets that were lost lately, about the last ten seconds
@@ -74,9 +82,13 @@ func (s *Stats) snapshot(now time.Time) Snapshot {
 		Malformed: s.malformed.Load(), Damaged: s.damaged.Load(), Units: s.units.Load(), Keys: s.keys.Load(),
 		Connected: at(&s.connected), LastByte: at(&s.lastByte), LastRTP: at(&s.lastRTP),
 		LastFrame: at(&s.lastFrame), LastKey: at(&s.lastKey),
-		FPS: float64(s.milliFPS.Load()) / 1000, Kbps: int(s.kbps.Load()),
+		KeyEvery: time.Duration(s.keyEvery.Load()),
+		FPS:      float64(s.milliFPS.Load()) / 1000, Kbps: int(s.kbps.Load()),
 		Loss:        float64(s.lossPPM.Load()) / 1e6,
 		ClockOffset: time.Duration(s.offset.Load()), ClockKnown: s.offsetOK.Load(),
+	}
+	if r := s.refresh.Load(); r != nil {
+		out.Refresh = *r
 	}
 	if t := s.transport.Load(); t != nil {
 		out.Transport = *t
@@ -111,9 +123,31 @@ func (s *Stats) age(moment *atomic.Int64, now time.Time) (time.Duration, bool) {
 func (s *Stats) begin(transport string, now time.Time) {
 	s.note(&s.connected, now)
 	s.transport.Store(&transport)
+	s.keyEvery.Store(0)
 	s.milliFPS.Store(0)
 	s.kbps.Store(0)
 	s.lossPPM.Store(0)
+}
+
+// key notes a key frame.
+func (s *Stats) key(arrival time.Time, a access) {
+	s.keys.Add(1)
+	if age, ok := s.age(&s.lastKey, arrival); ok {
+		if since, ok := s.age(&s.connected, arrival); !ok || age < since {
+			s.keyEvery.Store(int64(age))
+		}
+	}
+	s.note(&s.lastKey, arrival)
+	refresh := status.RefreshIDR
+	switch {
+	case a.recovery > 0:
+		refresh = status.RefreshGradual
+	case a.open:
+		refresh = status.RefreshOpen
+	}
+	if r := s.refresh.Load(); r == nil || *r != refresh {
+		s.refresh.Store(&refresh)
+	}
 }
 
 // read counts n bytes from the network.

@@ -39,13 +39,23 @@ const (
 	ReasonSilent           Reason = "silent"            // PLAY accepted, then no bytes
 	ReasonNotPublished     Reason = "not_published"     // a camera that publishes itself has not begun
 	ReasonNoRTP            Reason = "no_rtp"            // bytes, but no RTP of our session
-	ReasonNoKeyFrame       Reason = "no_key_frame"      // RTP, but no decodable key frame
+	ReasonNoKeyFrame       Reason = "no_key_frame"      // RTP, but no key frame to begin with, or no decodable picture
 	ReasonUnsupportedCodec Reason = "unsupported_codec" // nothing we can take
 	ReasonClosed           Reason = "closed"            // the camera ended the session
 	ReasonProtocol         Reason = "protocol"          // any other RTSP error
 	ReasonLink             Reason = "link"              // the link to the edge is down
 	// ReasonCameraLoss stands beside Live: pictures arrive, but packets are lost on the way from the camera to the edge.
 	ReasonCameraLoss Reason = "camera_loss"
+)
+
+// Refresh is how a camera lets decoders begin in the middle of its stream.
+type Refresh string
+
+// The kinds of refresh.
+const (
+	RefreshIDR     Refresh = "idr"     // key frames after which nothing needs what came before
+	RefreshOpen    Refresh = "open"    // recovery points or CRA pictures: what is shown before one may need what came before
+	RefreshGradual Refresh = "gradual" // pictures become whole bit by bit; there need be no key frame at all
 )
 
 // Profile is how one profile of a camera is right now. Times are UTC.
@@ -65,7 +75,9 @@ type Profile struct {
 
 	LastFrame   time.Time `json:"last_frame,omitzero"`
 	LastKey     time.Time `json:"last_key,omitzero"`
-	Transport   string    `json:"transport,omitempty"` // "tcp", "udp" or "multicast"
+	KeyEveryMS  int64     `json:"key_every_ms,omitempty"` // time between the two newest key frames
+	Refresh     Refresh   `json:"refresh,omitempty"`      // how decoding begins at one
+	Transport   string    `json:"transport,omitempty"`    // "tcp", "udp" or "multicast"
 	Reconnects  uint64    `json:"reconnects,omitempty"`
 	LostPackets uint64    `json:"lost_packets,omitempty" doc:"RTP packets lost between the camera and the edge"`
 	LossPercent float64   `json:"loss_percent,omitempty" doc:"share of them lost over about the last ten seconds"`

@@ -18,6 +18,7 @@ type history struct {
 	age   time.Duration
 
 	oldest atomic.Pointer[position]
+	still  atomic.Pointer[media.AccessUnit] // the newest key frame
 
 	// owned by the publishing goroutine
 	tail  *block
@@ -41,7 +42,8 @@ type position struct {
 type keyMark struct {
 	position
 	wall  time.Time
-	bytes int // weight of all units from the previous mark up to this one
+	bytes int  // weight of all units from the previous mark up to this one
+	weak  bool // not every decoder can begin here: see weak
 }
 
 func (h *history) add(u *media.AccessUnit) {
@@ -57,8 +59,11 @@ func (h *history) add(u *media.AccessUnit) {
 	h.tail.n.Store(i + 1)
 	video := u.Desc.Video() >= 0
 	if u.Key || (!video && len(h.keys) == 0) {
-		h.keys = append(h.keys, keyMark{position{h.tail, i}, u.Arrival, h.bytes})
+		h.keys = append(h.keys, keyMark{position{h.tail, i}, u.Arrival, h.bytes, weak(u)})
 		h.bytes = 0
+		if u.Key {
+			h.still.Store(u)
+		}
 		if len(h.keys) == 1 {
 			h.begin()
 		}
@@ -67,14 +72,18 @@ func (h *history) add(u *media.AccessUnit) {
 	h.trim(u.Arrival)
 }
 
+// weak tells that not every decoder can begin with the key frame u: browsers begin H.264 at IDR pictures only.
+func weak(u *media.AccessUnit) bool { return u.Open && u.Desc.Tracks[u.Track].Codec == media.H264 }
+
 // trim forgets the oldest groups of pictures while the limits are exceeded, but never the current one unless it alone
-// exceeds the byte limit: then nothing is kept until the next key frame.
+// exceeds the byte limit: then nothing but its key frame is kept until the next one. What began with a key frame for
+// every decoder is current until the next such.
 func (h *history) trim(now time.Time) {
 	total := h.bytes
 	for i := 1; i < len(h.keys); i++ {
 		total += h.keys[i].bytes
 	}
-	for len(h.keys) > 1 && (total > h.limit || now.Sub(h.keys[1].wall) > h.age) {
+	for len(h.keys) > 1 && (total > h.limit || h.replaced() && now.Sub(h.keys[1].wall) > h.age) {
 		total -= h.keys[1].bytes
 		h.keys = slices.Delete(h.keys, 0, 1) // clears what is left behind: a block holds all that came after it
 		h.begin()
@@ -83,6 +92,11 @@ func (h *history) trim(now time.Time) {
 		h.keys = slices.Delete(h.keys, 0, 1)
 		h.oldest.Store(nil)
 	}
+}
+
+// replaced tells whether the second group of pictures kept does for the first.
+func (h *history) replaced() bool {
+	return h.keys[0].weak || slices.ContainsFunc(h.keys[1:], func(k keyMark) bool { return !k.weak })
 }
 
 // What a unit and each of its NAL units take besides their bytes: a camera decides how small they are.

@@ -26,11 +26,15 @@ type Reader struct {
 	drops [dropReasons]atomic.Uint64
 
 	skipping bool // owned by the publisher: waiting for a key frame
+	resumed  bool // owned by the publisher: went on with the newest key frame
 
 	// owned by the reading goroutine
 	past []*media.AccessUnit // history still to be delivered
 	last uint64              // Seq of the last unit delivered
-	gate bool                // joined without history: waiting for the first key frame
+	gate bool                // waiting for a key frame to begin with
+	cut  bool                // decoding begins with the newest key frame: what leads its group cannot be decoded
+	// still tells that past is a key frame without what came after it.
+	still bool
 }
 
 func newReader(s *Stream, o ReaderOptions) *Reader {
@@ -57,7 +61,13 @@ func (r *Reader) offer(u *media.AccessUnit) {
 			r.drop(u, DropSkip)
 			return
 		}
-		r.skipping = false
+		r.skipping, r.resumed = false, true
+	} else if u.Key {
+		r.resumed = false
+	}
+	if r.resumed && u.Leading {
+		r.drop(u, DropSkip)
+		return
 	}
 	t := r.tail.Load()
 	if t-r.head.Load() > r.mask {
@@ -90,7 +100,8 @@ func (r *Reader) TryNext() (*media.AccessUnit, bool) {
 		if len(r.past) == 0 {
 			r.past = nil
 		}
-		r.last, r.gate = u.Seq, false
+		r.begin(u)
+		r.gate = r.still
 		return u, true
 	}
 	for {
@@ -107,10 +118,20 @@ func (r *Reader) TryNext() (*media.AccessUnit, bool) {
 		if r.gate && u.Desc.Video() >= 0 && !u.Key {
 			continue
 		}
-		r.gate = false
-		r.last = u.Seq
+		if r.cut && u.Leading {
+			continue
+		}
+		r.begin(u)
 		return u, true
 	}
+}
+
+// begin notes that u is delivered.
+func (r *Reader) begin(u *media.AccessUnit) {
+	if u.Key {
+		r.cut = r.gate
+	}
+	r.last, r.gate = u.Seq, false
 }
 
 // Next waits for the next unit. It returns ctx's error, or the stream's when that ended and all queued units are read.

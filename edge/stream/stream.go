@@ -19,9 +19,10 @@ import (
 // ErrClosed is what readers get after the stream or the reader was closed without another cause.
 var ErrClosed = errors.New("stream closed")
 
-// Options bound the history. The current group of pictures is kept up to HistoryBytes even if older than HistoryAge.
+// Options bound the history. The current group of pictures is kept up to HistoryBytes even if older than HistoryAge:
+// two minutes of a camera that saves bits at 1 Mbit/s.
 type Options struct {
-	HistoryBytes int           // of memory, default 8 MiB
+	HistoryBytes int           // of memory, default 16 MiB
 	HistoryAge   time.Duration // default 2 s
 }
 
@@ -43,7 +44,7 @@ type Stream struct {
 // New returns an empty stream.
 func New(o Options) *Stream {
 	if o.HistoryBytes <= 0 {
-		o.HistoryBytes = 8 << 20
+		o.HistoryBytes = 16 << 20
 	}
 	if o.HistoryAge <= 0 {
 		o.HistoryAge = 2 * time.Second
@@ -79,11 +80,17 @@ func (s *Stream) Last() *media.AccessUnit { return s.last.Load() }
 // History returns the units kept, oldest first. The first is a key frame, if there is video at all.
 func (s *Stream) History() []*media.AccessUnit { return s.history.snapshot() }
 
+// Still returns the newest key frame, nil if there was none: also if its group of pictures got too large to be kept.
+func (s *Stream) Still() *media.AccessUnit { return s.history.still.Load() }
+
 // ReaderOptions describe a reader.
 type ReaderOptions struct {
 	Name    string // for logs
 	Queue   int    // units the reader may be behind, default 512
 	History bool   // start with the newest group of pictures kept instead of with the next key frame
+	// Still is for those who show pictures: where the newest group of pictures got too large to be kept, they start with its
+	// key frame, and go on with the next.
+	Still bool
 }
 
 // Subscribe adds a reader. Without History its first video unit is the next key frame. On a closed stream the reader
@@ -103,6 +110,9 @@ func (s *Stream) Subscribe(o ReaderOptions) *Reader {
 	s.readers.Store(&list)
 	if o.History {
 		r.past = newestGOP(s.history.snapshot())
+		if u := s.Still(); o.Still && len(r.past) == 0 && u != nil {
+			r.past, r.still = []*media.AccessUnit{u}, true
+		}
 	}
 	return r
 }
@@ -140,15 +150,30 @@ func (s *Stream) Close(err error) {
 	s.readers.Store(&[]*Reader{})
 }
 
-// newestGOP returns the tail of units that begins at the newest video key frame; all of it if there is no video.
+// newestGOP returns the tail of units that begins at the newest video key frame every decoder can begin with, or at the
+// newest there is, without the pictures that cannot be decoded then; all of it if there is no video.
 func newestGOP(units []*media.AccessUnit) []*media.AccessUnit {
+	from := -1
 	for i := len(units) - 1; i >= 0; i-- {
-		if units[i].Key {
-			return units[i:]
+		if units[i].Key && (from < 0 || !weak(units[i])) {
+			if from = i; !weak(units[i]) {
+				break
+			}
 		}
 	}
-	if len(units) > 0 && units[0].Desc.Video() >= 0 {
-		return nil
+	if from < 0 {
+		if len(units) > 0 && units[0].Desc.Video() >= 0 {
+			return nil
+		}
+		return units
 	}
-	return units
+	out := append(make([]*media.AccessUnit, 0, len(units)-from), units[from])
+	begun := true // no second key frame yet
+	for _, u := range units[from+1:] {
+		begun = begun && !u.Key
+		if !begun || !u.Leading {
+			out = append(out, u)
+		}
+	}
+	return out
 }

@@ -213,7 +213,9 @@ func (f *feed) run(ctx context.Context) {
 		return
 	}
 	defer release()
-	r := s.Subscribe(stream.ReaderOptions{Name: "relay " + f.key.camera + "/" + string(f.key.profile), History: true})
+	r := s.Subscribe(stream.ReaderOptions{
+		Name: "relay " + f.key.camera + "/" + string(f.key.profile), History: true, Still: true,
+	})
 	defer r.Close()
 	f.source.Store(s)
 	opened()

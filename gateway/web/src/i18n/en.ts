@@ -66,7 +66,7 @@ export const en: Dictionary = {
     not_published: "The camera has not begun to publish",
     silent: "The device accepted, then sent nothing",
     no_rtp: "The device does not answer as it should (no standard RTP)",
-    no_key_frame: "RTP arrives, but no decodable key frame",
+    no_key_frame: "Data arrives, waiting for a key frame to begin with",
     unsupported_codec: "The codec is not supported",
     closed: "The device ended the session",
     camera_loss: "Packets are lost on the way from the camera: some pictures are damaged",

@@ -65,7 +65,7 @@ export const zh = {
     not_published: "设备尚未开始推流",
     silent: "设备应答后未发送数据",
     no_rtp: "设备应答异常（非标准 RTP）",
-    no_key_frame: "收到数据但没有可解码的关键帧",
+    no_key_frame: "收到数据，等待可解码的关键帧",
     unsupported_codec: "编码格式不受支持",
     closed: "设备结束了会话",
     camera_loss: "设备到边缘的链路丢包，部分画面受损",
