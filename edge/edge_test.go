@@ -302,6 +302,16 @@ func TestStatesComeFromTheDataPlane(t *testing.T) {
 			name: "back again after a failure", st: playing, active: true,
 			last: attempt{n: 3, reason: status.ReasonRefused, at: at(-5)}, state: status.Live,
 		},
+		{
+			name: "pictures arrive, the first key frame is not there yet, after a failure", active: true,
+			st:    rtsp.Snapshot{Connected: at(20), LastFrame: at(60)},
+			last:  attempt{n: 1, reason: status.ReasonRefused, at: at(-5)},
+			state: status.NoSignal, reason: status.ReasonNoKeyFrame,
+		},
+		{
+			name: "key frame two minutes ago, pictures arrive", active: true, state: status.Live,
+			st: rtsp.Snapshot{Connected: at(-100), LastKey: at(-60), LastFrame: at(60)},
+		},
 		{name: "on demand, nobody looks", idle: true, state: status.Connecting},
 	}
 	for _, tc := range cases {

@@ -80,6 +80,8 @@ type Timeline struct {
 	wall0           time.Time
 	corr            time.Duration // current correction of the mapping
 	corrAt          time.Duration // media time of the last correction
+	bends           [reorderDepth]bend
+	bent            int // corrections so far
 	window          [2]leastDelay
 	lateSince       time.Duration // monotonic time since which the least delay exceeds stepLimit, 0: it does not
 	trail           []leastDelay  // least delay every delayWindow of the epoch, thinned out
@@ -89,6 +91,13 @@ type Timeline struct {
 	offset   time.Duration
 	offsetOK bool
 }
+
+// reorderDepth is how many corrections back a picture may have been captured that is decoded now: H.264 and H.265 hold
+// back 16 pictures at most.
+const reorderDepth = 16
+
+// bend is a correction of the mapping: at media time at it became corr.
+type bend struct{ at, corr time.Duration }
 
 type leastDelay struct {
 	from time.Duration
@@ -139,6 +148,7 @@ func (t *Timeline) open(rtp uint32, mono time.Duration, now time.Time) {
 	t.lastPTS, t.maxPTS = t.ptsBase-1, t.ptsBase-1
 	t.mono0, t.wall0 = mono, now
 	t.corr, t.corrAt, t.stalled = 0, 0, false
+	t.bends[0], t.bent = bend{}, 1
 	t.window = [2]leastDelay{{0, 0}, {0, math.MaxInt64}}
 	t.lateSince, t.trail, t.trailEvery = 0, t.trail[:0], delayWindow
 	if first && t.sr.ok {
@@ -275,7 +285,24 @@ func (t *Timeline) wallOf(rtp uint32, mono time.Duration) time.Time {
 	}
 	t.correct(m, mono-t.mono0-m)
 	t.follow(mono)
-	return t.wall0.Add(m + t.corr)
+	return t.wall0.Add(m + t.corrFor(m))
+}
+
+// corrFor returns the correction at media time m. Of what is captured earlier than the newest correction it is that of
+// then: pictures decoded later than shown keep their order.
+func (t *Timeline) corrFor(m time.Duration) time.Duration {
+	if m >= t.corrAt {
+		return t.corr
+	}
+	later := bend{t.corrAt, t.corr}
+	for i := t.bent - 1; i >= max(0, t.bent-reorderDepth); i-- {
+		b := t.bends[i%reorderDepth]
+		if m >= b.at && later.at > b.at {
+			return b.corr + time.Duration(float64(later.corr-b.corr)*float64(m-b.at)/float64(later.at-b.at))
+		}
+		later = b
+	}
+	return later.corr
 }
 
 // correct moves the mapping towards the least delay of the last seconds, at a bounded rate.
@@ -297,6 +324,8 @@ func (t *Timeline) correct(m, delay time.Duration) {
 	}
 	limit := time.Duration(float64(dt) * slew)
 	t.corr += min(max(want, -limit), limit)
+	t.bends[t.bent%reorderDepth] = bend{m, t.corr}
+	t.bent++
 }
 
 // SenderReport takes an RTCP sender report (RFC 3550 section 6.4.1): the sender's clock ntp at RTP timestamp rtp. One

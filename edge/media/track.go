@@ -27,7 +27,7 @@ type Track struct {
 	Width, Height int     // luma samples after cropping, 0 if unknown
 	FPS           float64 // nominal frame rate, 0 if unknown
 	BFrames       bool    // pictures may be output in another order than decoded (from SPS, not from timestamps)
-	NoIDR         bool    // H.264 whose keys have been open for long: a decoder that begins at IDR pictures only shows nothing
+	NoIDR         bool    // H.264 whose keys have been open for long: browsers, which begin at IDR pictures, show nothing
 }
 
 // Description is the set of tracks of a stream. It is immutable; a change of codec or parameter sets makes a new one.

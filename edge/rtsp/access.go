@@ -48,10 +48,12 @@ func accessH264(nalus [][]byte) access {
 			intra = intra && ok && (typ%5 == sliceI || typ%5 == sliceSI) && n[0]&0x60 != 0
 		}
 	}
-	if !a.key && sps && pps && intra && pictures > 0 {
-		a = access{key: true, open: true, inferred: true}
+	switch {
+	case pictures == 0:
+		return access{}
+	case !a.key && sps && pps && intra:
+		return access{key: true, open: true, inferred: true}
 	}
-	a.key = a.key && pictures > 0
 	return a
 }
 

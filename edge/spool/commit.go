@@ -217,6 +217,11 @@ func (s *Spool) seal(c *camera, f *segmentFile) ([]segment.Manifest, error) {
 	if f.taken {
 		units = nil
 	}
+	for len(units) > 0 && !startsWithKey(units[0]) {
+		units = units[1:]
+		s.m.lost.Inc()
+		c.chain.lost = causeOf(err)
+	}
 	s.log.Error("segment is sealed at what is known to be durable", "camera", c.id, "file", f.path,
 		"bytes", cut, "written", f.written.Load(), "err", err)
 	var done []segment.Manifest

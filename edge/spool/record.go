@@ -219,6 +219,9 @@ func (r *recording) place(u *media.AccessUnit) error {
 			return nil
 		}
 	}
+	if r.f != nil && u.Arrival.Sub(r.f.begun) >= longest {
+		r.cut(segment.SealedDuration, time.Time{}) // the footage up to the next key frame is lost
+	}
 	return r.write(u)
 }
 

@@ -16,6 +16,9 @@ import (
 	"skein/recorder/segment"
 )
 
+// longest is how long a segment gets where no key frame comes: what the index can tell of one is an hour.
+const longest = 50 * time.Minute
+
 // segmentFile is a segment on its way to disk. The recording goroutine owns it until it is closed, then the goroutine
 // that commits; written, durable and failed may be read by both at any time.
 type segmentFile struct {
@@ -38,6 +41,7 @@ type segmentFile struct {
 	marks []fragmentMark
 	held  int // index in units of the first one not yet in a fragment
 
+	begun time.Time // arrival of the first unit
 	cutAt time.Time // the first key frame from here on begins a new segment
 
 	// set when closed
@@ -82,7 +86,7 @@ func (s *Spool) newSegmentFile(c *camera, u *media.AccessUnit, cause segment.Cau
 	}
 	f := &segmentFile{
 		part: p, path: filepath.Join(c.dir, p.name()), desc: u.Desc, hash: sha256.New(), used: &s.used,
-		fragments: s.m.fragments,
+		fragments: s.m.fragments, begun: u.Arrival,
 	}
 	f.cutAt = nextCut(c.id, p.start, s.cfg.Segment)
 	var err error
@@ -189,6 +193,13 @@ const (
 	fragmentSpan  = 500 * time.Millisecond
 )
 
+func sizeOf(units []*media.AccessUnit) (n int) {
+	for _, u := range units {
+		n += u.Size()
+	}
+	return n
+}
+
 func (f *segmentFile) mark(fr fmp4.Fragment) {
 	if f.held < len(f.units) {
 		f.marks = append(f.marks, fragmentMark{first: f.held, start: fr.Offset, key: startsWithKey(f.units[f.held])})
@@ -197,13 +208,21 @@ func (f *segmentFile) mark(fr fmp4.Fragment) {
 	f.prune()
 }
 
-// prune forgets units that are durable, back to a fragment with which a new segment could begin.
+// prune forgets units that are durable, back to a fragment with which a new segment could begin. Where that is too much
+// to hold, because key frames are far apart, all that is durable goes: if the file fails then, it is sealed there, and
+// what comes up to the next key frame has no place to go.
 func (f *segmentFile) prune() {
-	durable, keep := f.durable.Load(), 0
+	durable, keep, last := f.durable.Load(), 0, 0
 	for i, m := range f.marks {
-		if m.key && m.start <= durable {
+		if m.start > durable {
+			break
+		}
+		if last = i; m.key {
 			keep = i
 		}
+	}
+	if last > 0 && sizeOf(f.units[f.marks[keep].first:]) > pendingBytes {
+		keep = last
 	}
 	if keep == 0 {
 		return

@@ -26,6 +26,9 @@ func (r *recording) stall(more ...*media.AccessUnit) {
 	cut, units := f.rescue()
 	f.taken = true
 	r.pending = slices.Concat(units, more, r.pending)
+	if len(r.pending) > 0 && !startsWithKey(r.pending[0]) {
+		r.cause = causeOf(f.failure()) // no file can begin with it: see segmentFile.prune
+	}
 	r.f, r.shift = nil, nil
 	r.lastPTS = r.lastPTS[:0]
 	r.resumed = false
@@ -90,11 +93,7 @@ func (r *recording) retry() error {
 
 // shed gives up the oldest groups of pictures while too much is pending. The gap is typed in the next segment.
 func (r *recording) shed() {
-	total := 0
-	for _, u := range r.pending {
-		total += u.Size()
-	}
-	n := 0
+	total, n := sizeOf(r.pending), 0
 	for i, u := range r.pending {
 		if total <= pendingBytes && startsWithKey(u) {
 			break

@@ -54,7 +54,7 @@ type Refresh string
 // The kinds of refresh.
 const (
 	RefreshIDR     Refresh = "idr"     // key frames after which nothing needs what came before
-	RefreshOpen    Refresh = "open"    // recovery points or CRA pictures: what is shown before one may need what came before
+	RefreshOpen    Refresh = "open"    // recovery points or CRA pictures: what is shown before may need what came before
 	RefreshGradual Refresh = "gradual" // pictures become whole bit by bit; there need be no key frame at all
 )
 

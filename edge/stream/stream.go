@@ -88,8 +88,8 @@ type ReaderOptions struct {
 	Name    string // for logs
 	Queue   int    // units the reader may be behind, default 512
 	History bool   // start with the newest group of pictures kept instead of with the next key frame
-	// Still is for those who show pictures: where the newest group of pictures got too large to be kept, they start with its
-	// key frame, and go on with the next.
+	// Still is for those who show pictures: where the newest group of pictures got too large to be kept, they start with
+	// its key frame, and go on with the next.
 	Still bool
 }
 

@@ -24,6 +24,10 @@ func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
 		if !s.admit(scratch[i].codec) {
 			return bytes, false
 		}
+		if s.leads(scratch[i].leading, s.next, 1) {
+			s.next++
+			continue
+		}
 		if scratch[i].unit != s.unit { // before a unit, never within
 			if !p.short() {
 				return bytes, s.mayWait()
@@ -40,6 +44,12 @@ func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
 		s.phase = phaseLive
 	}
 	return bytes, s.phase == phaseCatchUp
+}
+
+// leads tells whether the n packets from the shared index on are to be left out, because they are of a picture that
+// leads the group with which the slot began. The caller holds s.mu.
+func (s *slot) leads(leading bool, index, n uint64) bool {
+	return leading && s.fresh && s.segments[s.current].leaveOut(index, n)
 }
 
 // behind tells whether live pictures that are spread have got so late that the next key frame is worth more. The caller

@@ -30,6 +30,7 @@ const (
 	CodeStale           Code = "stale-ice"         // the entity tag names an earlier ICE session
 	CodeBadFragment     Code = "bad-fragment"      // a trickle fragment that cannot be used
 	CodeInternal        Code = "internal"
+	CodeNoIDR           Code = "no-idr"           // a stream of H.264 with which no browser can begin
 	CodeBFrames         Code = "b-frames"         // state only: sent, but browsers may stutter
 	CodeBadMessage      Code = "bad-message"      // data channel: not understood
 	CodeWaiting         Code = "waiting-for-key"  // state only: no key frame yet

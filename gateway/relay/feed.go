@@ -279,7 +279,8 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 		f.arrived(u.Arrival)
 		f.taken.Store(u.Wall.UnixNano())
 	}
-	unit := l.append(pkts, u.Key, moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival})
+	open := u.Open && u.Desc.Tracks[u.Track].Codec == media.H264 // browsers begin with IDR pictures only
+	unit := l.append(pkts, u.Key, open, moment{ts: t.at(u, pts, l.rate), wall: u.Wall, arrival: u.Arrival})
 	b.begin()
 	for _, s := range *l.viewers.Load() {
 		s.deliver(b, l, &unit)

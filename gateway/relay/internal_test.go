@@ -121,7 +121,7 @@ func TestHistoryKeepsTheGroupOfPicturesAndLetsGoOfTheRest(t *testing.T) {
 	l := newLine(media.H264, videoRate)
 	pkts := make([]packet, 10)
 	add := func(n int, key bool) {
-		l.append(pkts, key, moment{ts: int64(n) * 3600, arrival: time.Unix(int64(n), 0)})
+		l.append(pkts, key, false, moment{ts: int64(n) * 3600, arrival: time.Unix(int64(n), 0)})
 	}
 	for n := range 500 { // 20 s, a key frame every 4 s
 		add(n, n%100 == 0)
@@ -228,7 +228,7 @@ func hotSlots(tb testing.TB, n int) (*line, *batch, *net.UDPConn) {
 func fanOut(l *line, b *batch, z *packetizer, u *media.AccessUnit, n int64) {
 	pkts := z.unit(u)
 	m := moment{ts: n * 3600, wall: u.Wall, arrival: u.Arrival.Add(time.Duration(n) * 40 * time.Millisecond)}
-	unit := l.append(pkts, u.Key, m)
+	unit := l.append(pkts, u.Key, false, m)
 	for _, s := range *l.viewers.Load() {
 		s.deliver(b, l, &unit)
 	}

@@ -38,10 +38,10 @@ func (r *Relay) openTranscode(ctx context.Context, k feedKey) (*stream.Stream, f
 // mayTranscode tells whether this gateway transcodes at all.
 func (r *Relay) mayTranscode() bool { return r.parts.Transcoder != nil && cap(r.transcodes) > 0 }
 
-// lacksCodec tells whether err is that the viewer lacks the stream's codec.
+// lacksCodec tells whether err is that the viewer lacks the stream's codec, or cannot begin with what of it is sent.
 func lacksCodec(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Code == CodeNotOffered
+	return errors.As(err, &e) && (e.Code == CodeNotOffered || e.Code == CodeNoIDR)
 }
 
 // cheapest returns the profile that costs least to transcode.

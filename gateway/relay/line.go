@@ -16,6 +16,9 @@ const (
 	resendWindow = time.Second
 	// finishPart is the part of a second that the group of pictures before the current one is kept for slots in it.
 	finishPart = 2
+	// weakest is how large a group of pictures gets before one begins with a key unit that not every viewer can begin
+	// with.
+	weakest = 15 << 20
 )
 
 // line is one track of a feed as a row of numbered packets with its newest part kept, and the slots that receive it.
@@ -39,6 +42,7 @@ type line struct {
 	tail     uint64       // oldest index kept
 	key      uint64       // first packet of the newest key unit, if hasKey
 	hasKey   bool
+	weak     bool // not every viewer can begin with that unit
 	keyTS    int64
 	previous uint64 // first packet of the key unit before
 	gopBytes int    // bytes since key
@@ -69,6 +73,7 @@ type unit struct {
 	first uint64 // index of the first of pkts
 	bytes int    // of payload
 	key   bool
+	weak  bool // not every viewer can begin with it, and there is one that they can begin with
 }
 
 const (
@@ -91,17 +96,19 @@ func newLine(codec media.Codec, rate int) *line {
 	return l
 }
 
-// append numbers the packets of one unit and keeps them. Called by the feed only.
-func (l *line) append(pkts []packet, key bool, m moment) unit {
+// append numbers the packets of one unit and keeps them; open tells that not every viewer can begin with the key unit:
+// then the group of pictures before goes on, if they can begin with that. Called by the feed only.
+func (l *line) append(pkts []packet, key, open bool, m moment) unit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	u := unit{moment: m, pkts: pkts, first: l.head, key: key}
+	weak := open && key && l.hasKey && !l.weak && l.gopBytes < weakest
+	u := unit{moment: m, pkts: pkts, first: l.head, key: key, weak: weak}
 	l.units++
 	if l.newest.ts != 0 || l.units > 1 {
 		l.interval = m.ts - l.newest.ts
 	}
 	l.newest = m
-	if key || !l.video {
+	if key && !weak || !l.video {
 		l.previous = u.first
 		if l.hasKey {
 			l.previous = l.key
@@ -111,6 +118,7 @@ func (l *line) append(pkts []packet, key bool, m moment) unit {
 			l.cost = cost{all: perSecond * float64(l.gopBytes), keys: perSecond * float64(l.keyBytes)}
 		}
 		l.key, l.hasKey, l.keyTS, l.gopBytes, l.gopUnits = u.first, true, m.ts, 0, 0
+		l.weak = open
 	}
 	l.gopUnits++
 	l.grow(len(pkts))

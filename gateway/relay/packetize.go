@@ -15,6 +15,8 @@ type packet struct {
 	unit    uint64 // number of the unit in the line
 	codec   media.Codec
 	marker  bool
+	key     bool // of a unit with which decoding may begin
+	leading bool // of a unit that cannot be decoded where decoding began with the key before it
 	headLen uint8
 	head    [3]byte
 }
@@ -48,7 +50,7 @@ func (z *packetizer) unit(u *media.AccessUnit) []packet {
 	default: // MJPEG and AAC cannot be sent to browsers
 	}
 	for i := range z.out {
-		z.out[i].codec = track.Codec
+		z.out[i].codec, z.out[i].key, z.out[i].leading = track.Codec, u.Key, u.Leading
 	}
 	if n := len(z.out); n > 0 && track.Codec.IsVideo() {
 		z.out[n-1].marker = true

@@ -59,6 +59,8 @@ type slot struct {
 	stats    slotStats
 	credited slotStats // what of stats the lines' usage has
 	unit     uint64    // number of the line's unit sent last
+	fresh    bool      // decoding begins with the key unit sent last
+	begun    bool      // and a packet of it was sent
 	fetching time.Time // since when the slot catches up
 	thin     bool      // only key frames are sent
 	haste    int       // what it needs for that at least, in bytes per second; 0 if it may wait for others
@@ -152,6 +154,7 @@ func (s *slot) restart(l *line) {
 		return
 	}
 	s.open(l, o)
+	s.fresh, s.begun = true, false
 	s.stats.catchUps++
 	s.fetch()
 }
@@ -185,7 +188,7 @@ func (s *slot) deliver(b *batch, l *line, u *unit) {
 	switch {
 	case s.phase != phaseWait && s.phase != phaseLive:
 		return
-	case s.phase == phaseWait && l.video && !u.key:
+	case s.phase == phaseWait && l.video && (!u.key || u.weak && s.shownAt.IsZero()):
 		s.stats.drops[dropWaitKey]++
 		return
 	case s.phase == phaseWait && l.video && s.session.tooLate():
@@ -201,6 +204,9 @@ func (s *slot) deliver(b *batch, l *line, u *unit) {
 		s.fetch()
 		s.haste = u.haste()
 		return
+	case s.phase == phaseLive && s.leads(u.pkts[0].leading, u.first, uint64(len(u.pkts))):
+		s.next = u.first + uint64(len(u.pkts))
+		return
 	}
 	p := s.session.path.Load()
 	if p == nil {
@@ -214,6 +220,9 @@ func (s *slot) deliver(b *batch, l *line, u *unit) {
 	}
 	if s.phase == phaseWait || s.ahead(u.moment) || s.segments[s.current].delay != s.session.delay.Load() {
 		s.open(l, opening{first: u.first, firstTS: u.ts, units: 1, newest: u.moment, step: 1})
+		if s.phase == phaseWait {
+			s.fresh, s.begun = true, false
+		}
 		s.phase = phaseLive
 	}
 	if u.large() && p.lossy() {
@@ -271,7 +280,10 @@ func (s *slot) emit(b *batch, p *path, pkt *packet, index uint64) {
 		s.wide[number%wideKept] = wide
 	}
 	n := s.write(b, p, pkt, number, g, wide)
-	s.out, s.unit = number+1, pkt.unit
+	if pkt.key && s.begun && pkt.unit != s.unit {
+		s.fresh = false
+	}
+	s.out, s.unit, s.begun = number+1, pkt.unit, true
 	if !s.anySent || stamp > s.stamp {
 		s.stamp = stamp
 	}

@@ -216,6 +216,9 @@ func (s *slot) accepts(d *media.Description) error {
 	if s.payload[c] == 0 {
 		return fail(CodeNotOffered, "the camera sends %s, which the browser did not offer", c)
 	}
+	if d.Tracks[i].NoIDR { // walls are shown by browsers, which begin with an IDR picture
+		return fail(CodeNoIDR, "the camera sends no IDR pictures, without which a browser cannot begin")
+	}
 	return nil
 }
 

@@ -9,15 +9,17 @@ import "time"
 // Timestamps up to pivot are squeezed: pivot itself becomes land, and the stretch before it is compressed by num/den,
 // so that a catch-up plays at once. Those after pivot run at the line's pace.
 type segment struct {
-	line  *line
-	from  uint64 // first shared index
-	out   uint64 // extended sequence number of from
-	pivot int64
-	land  int64
-	num   int64
-	den   int64
-	delay uint32    // playout delay asked for, see playoutValue
-	left  time.Time // when the slot went on to something else; zero while it has not
+	line *line
+	from uint64 // first shared index
+	// The shared indices [gap, over) are left out: pictures that cannot be decoded.
+	gap, over uint64
+	out       uint64 // extended sequence number of from
+	pivot     int64
+	land      int64
+	num       int64
+	den       int64
+	delay     uint32    // playout delay asked for, see playoutValue
+	left      time.Time // when the slot went on to something else; zero while it has not
 }
 
 // leave notes that nothing more comes of the segment.
@@ -28,10 +30,35 @@ func (g *segment) leave() {
 }
 
 // index returns the shared index behind an extended sequence number of this segment.
-func (g *segment) index(out uint64) uint64 { return out - g.out + g.from }
+func (g *segment) index(out uint64) uint64 {
+	i := out - g.out + g.from
+	if i >= g.gap {
+		i += g.over - g.gap
+	}
+	return i
+}
 
 // number returns the extended sequence number of a shared index.
-func (g *segment) number(index uint64) uint64 { return index - g.from + g.out }
+func (g *segment) number(index uint64) uint64 {
+	if index >= g.over {
+		index -= g.over - g.gap
+	}
+	return index - g.from + g.out
+}
+
+// leaveOut makes n shared indices from index on take no sequence numbers. It reports whether it could: there is one such
+// stretch at most. Nothing from index on has been numbered.
+func (g *segment) leaveOut(index, n uint64) bool {
+	switch g.over {
+	case 0:
+		g.gap, g.over = index, index+n
+	case index:
+		g.over += n
+	default:
+		return false
+	}
+	return true
+}
 
 // stamp returns the viewer's RTP timestamp, extended to 64 bits, for one of the line.
 func (g *segment) stamp(ts int64) int64 {

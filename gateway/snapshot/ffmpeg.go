@@ -33,7 +33,7 @@ func FindFFmpeg() Decoder {
 }
 
 // Decode implements Decoder. It takes some 100 ms of one core for a 1080p picture and at most five seconds.
-func (f *FFmpeg) Decode(ctx context.Context, codec media.Codec, annexB []byte) ([]byte, error) {
+func (f *FFmpeg) Decode(ctx context.Context, codec media.Codec, pictures int, annexB []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, decodeLimit)
 	defer cancel()
 	format := "h264"
@@ -42,7 +42,8 @@ func (f *FFmpeg) Decode(ctx context.Context, codec media.Codec, annexB []byte) (
 	}
 	//nolint:gosec // found by LookPath, constant arguments
 	cmd := exec.CommandContext(ctx, f.path, "-hide_banner", "-loglevel", "error", "-nostdin", "-threads", "1",
-		"-f", format, "-i", "pipe:0", "-frames:v", "1", "-q:v", "4", "-f", "mjpeg", "pipe:1")
+		"-flags", "+output_corrupt", "-f", format, "-i", "pipe:0", "-vf", fmt.Sprintf("select=eq(n\\,%d)", pictures-1),
+		"-frames:v", "1", "-q:v", "4", "-f", "mjpeg", "pipe:1")
 	out, complaint := &bounded{left: maxJPEG}, &bounded{left: maxWords, quiet: true}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(annexB), out, complaint
 	cmd.WaitDelay = time.Second

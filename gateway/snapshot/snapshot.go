@@ -40,9 +40,10 @@ type Streams interface {
 	Open(ctx context.Context, camera string, p media.Profile) (s *stream.Stream, release func(), err error)
 }
 
-// Decoder makes a JPEG of one coded picture: a key frame in Annex B form with its parameter sets.
+// Decoder makes a JPEG of a coded picture: the last of so many in Annex B form that begin with a key frame and its
+// parameter sets. There is one, except where a gradual refresh needs some more to make a picture whole.
 type Decoder interface {
-	Decode(ctx context.Context, codec media.Codec, annexB []byte) (jpeg []byte, err error)
+	Decode(ctx context.Context, codec media.Codec, pictures int, annexB []byte) (jpeg []byte, err error)
 }
 
 // Picture is one snapshot. It must not be changed.
@@ -106,15 +107,16 @@ func (s *Snapshots) Get(ctx context.Context, camera string, p media.Profile) (Pi
 	if !e.made.IsZero() && time.Since(e.made) < keepFor {
 		return e.pic, nil
 	}
-	u, err := s.keyFrame(ctx, camera, p)
+	units, err := s.keyFrame(ctx, camera, p)
 	if err != nil {
 		return Picture{}, err
 	}
+	u := units[len(units)-1]
 	if u.Seq == e.seq && u.Arrival.Equal(e.pic.Arrived) && e.pic.JPEG != nil {
 		e.made = time.Now() // still the last one
 		return e.pic, nil
 	}
-	jpeg, err := s.decode(ctx, u)
+	jpeg, err := s.decode(ctx, units)
 	if err != nil {
 		return Picture{}, fmt.Errorf("snapshot of %s/%s: %w", camera, p, err)
 	}
@@ -141,8 +143,9 @@ func (s *Snapshots) entry(k key) *entry {
 	return e
 }
 
-// keyFrame returns the newest key frame of the stream, waiting for one if there is none yet.
-func (s *Snapshots) keyFrame(ctx context.Context, camera string, p media.Profile) (*media.AccessUnit, error) {
+// keyFrame returns the newest key frame of the stream, waiting for one if there is none yet. Of a gradual refresh it
+// returns the pictures from one on until the last is whole.
+func (s *Snapshots) keyFrame(ctx context.Context, camera string, p media.Profile) ([]*media.AccessUnit, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, openLimit, ErrNoPicture)
 	defer cancel()
 	str, release, err := s.o.Streams.Open(ctx, camera, p)
@@ -152,17 +155,24 @@ func (s *Snapshots) keyFrame(ctx context.Context, camera string, p media.Profile
 	defer release()
 	past := str.History()
 	for i := len(past) - 1; i >= 0; i-- {
-		if past[i].Key {
-			return past[i], nil
+		if w := wholeFrom(past[i:]); w != nil {
+			return w, nil
 		}
+	}
+	if u := str.Still(); u != nil && u.Recovery == 0 {
+		return []*media.AccessUnit{u}, nil
 	}
 	r := str.Subscribe(stream.ReaderOptions{Name: "snapshot", Queue: 64, History: true})
 	defer r.Close()
+	var from []*media.AccessUnit
 	for {
 		u, err := r.Next(ctx)
 		switch {
-		case err == nil && u.Key:
-			return u, nil
+		case err == nil && (u.Key || len(from) > 0):
+			from = append(from, u)
+			if w := wholeFrom(from); w != nil {
+				return w, nil
+			}
 		case err == nil:
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -172,7 +182,26 @@ func (s *Snapshots) keyFrame(ctx context.Context, camera string, p media.Profile
 	}
 }
 
-func (s *Snapshots) decode(ctx context.Context, u *media.AccessUnit) ([]byte, error) {
+// wholeFrom returns the pictures that make the key frame with which units begin whole, nil if they are not all there or
+// units do not begin with one.
+func wholeFrom(units []*media.AccessUnit) []*media.AccessUnit {
+	if !units[0].Key {
+		return nil
+	}
+	var out []*media.AccessUnit
+	for _, u := range units {
+		if u.Track == units[0].Track && !u.Leading {
+			out = append(out, u)
+		}
+		if len(out) > units[0].Recovery {
+			return out
+		}
+	}
+	return nil
+}
+
+func (s *Snapshots) decode(ctx context.Context, units []*media.AccessUnit) ([]byte, error) {
+	u := units[0]
 	t := &u.Desc.Tracks[u.Track]
 	switch t.Codec {
 	case media.MJPEG:
@@ -193,10 +222,14 @@ func (s *Snapshots) decode(ctx context.Context, u *media.AccessUnit) ([]byte, er
 		return nil, ctx.Err()
 	}
 	defer func() { <-s.jobs }()
-	return s.o.Decoder.Decode(ctx, t.Codec, AnnexB(t, u.NALUs))
+	var nalus [][]byte
+	for _, u := range units {
+		nalus = append(nalus, u.NALUs...)
+	}
+	return s.o.Decoder.Decode(ctx, t.Codec, len(units), AnnexB(t, nalus))
 }
 
-// AnnexB returns a picture as a byte stream (ITU-T H.264 annex B), with the track's parameter sets in front.
+// AnnexB returns pictures as a byte stream (ITU-T H.264 annex B), with the track's parameter sets in front.
 func AnnexB(t *media.Track, nalus [][]byte) []byte {
 	n := 0
 	sets := [][]byte{t.VPS, t.SPS, t.PPS}

@@ -50,7 +50,7 @@ type counting struct {
 	wait             chan struct{}
 }
 
-func (c *counting) Decode(_ context.Context, _ media.Codec, _ []byte) ([]byte, error) {
+func (c *counting) Decode(_ context.Context, _ media.Codec, _ int, _ []byte) ([]byte, error) {
 	n := c.now.Add(1)
 	defer c.now.Add(-1)
 	for {
@@ -221,7 +221,7 @@ func TestDecodesRealPictures(t *testing.T) {
 		}
 		t.Logf("%v: %d bytes after %v", codec, size, time.Since(began).Round(time.Millisecond))
 	}
-	if _, err := dec.Decode(t.Context(), media.H264, []byte{0, 0, 0, 1, 0x65, 1, 2, 3}); !errors.Is(err, snapshot.ErrDecode) {
+	if _, err := dec.Decode(t.Context(), media.H264, 1, []byte{0, 0, 0, 1, 0x65, 1, 2, 3}); !errors.Is(err, snapshot.ErrDecode) {
 		t.Errorf("garbage: %v", err)
 	}
 }

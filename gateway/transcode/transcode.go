@@ -45,16 +45,26 @@ func Find(logger *slog.Logger) *FFmpeg {
 	return &FFmpeg{path: path, log: logger, pause: failurePause}
 }
 
-// H264 returns a stream of in's pictures as H.264, 640x360 at most, and of its sound as it is, with in's capture times.
-// It ends with in, with the program, or by stop, which waits until nothing of it is left.
+// H264 returns a stream of in's pictures, H.265 or H.264 without IDR pictures, as H.264, 640x360 at most, and of its
+// sound as it is, with in's capture times. It ends with in, with the program, or by stop, which waits until nothing of
+// it is left.
 func (f *FFmpeg) H264(ctx context.Context, in *stream.Stream) (out *stream.Stream, stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	p, err := f.start(ctx, pictureArguments())
+	codec := media.H265
+	if d := in.Description(); d != nil && d.Video() >= 0 {
+		codec = d.Tracks[d.Video()].Codec
+	}
+	format := formatOf(codec)
+	if format == "" {
+		cancel()
+		return nil, nil, fmt.Errorf("pictures in %v are not transcoded", codec)
+	}
+	p, err := f.start(ctx, pictureArguments(format))
 	if err != nil {
 		cancel()
 		return nil, nil, err
 	}
-	j := &job{out: stream.New(stream.Options{}), taken: map[int]*media.AccessUnit{}}
+	j := &job{codec: codec, out: stream.New(stream.Options{}), taken: map[int]*media.AccessUnit{}}
 	var run sync.WaitGroup
 	run.Go(func() {
 		defer p.in.Close()
@@ -73,12 +83,23 @@ func (f *FFmpeg) H264(ctx context.Context, in *stream.Stream) (out *stream.Strea
 	}, nil
 }
 
-func pictureArguments() []string {
+// formatOf names the codec's byte stream to the program, "" if it is not transcoded.
+func formatOf(c media.Codec) string {
+	switch c {
+	case media.H264:
+		return "h264"
+	case media.H265:
+		return "hevc"
+	}
+	return ""
+}
+
+func pictureArguments(format string) []string {
 	size := fmt.Sprintf("scale=%d:%d:force_original_aspect_ratio=decrease:force_divisible_by=2", width, height)
 	return []string{
 		"-hide_banner", "-loglevel", "error", "-nostdin",
 		"-flags", "low_delay", "-threads", "1", "-probesize", "32768", "-analyzeduration", "0",
-		"-framerate", fmt.Sprint(stampFPS), "-f", "hevc", "-i", "pipe:0",
+		"-framerate", fmt.Sprint(stampFPS), "-f", format, "-i", "pipe:0",
 		"-an", "-vf", size, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p",
 		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "50", "-maxrate", "800k", "-bufsize", "400k",
 		"-x264-params", "threads=1:sliced-threads=0:scenecut=0", "-threads", "1",
@@ -88,7 +109,8 @@ func pictureArguments() []string {
 
 // job is one transcoding.
 type job struct {
-	out *stream.Stream
+	out   *stream.Stream
+	codec media.Codec // of what is transcoded
 
 	mu    sync.Mutex // guards the fields below, and publishing
 	n     int        // pictures given to the program
@@ -118,7 +140,7 @@ func (j *job) feed(ctx context.Context, in *stream.Stream, w io.Writer) error {
 			continue
 		}
 		t := &u.Desc.Tracks[u.Track]
-		if t.Codec != media.H265 {
+		if t.Codec != j.codec {
 			return fmt.Errorf("the camera sends %v now", t.Codec)
 		}
 		b = b[:0]
@@ -130,7 +152,11 @@ func (j *job) feed(ctx context.Context, in *stream.Stream, w io.Writer) error {
 		for _, n := range u.NALUs {
 			b = append(append(b, 0, 0, 0, 1), n...)
 		}
-		b = append(b, 0, 0, 0, 1, 0x46, 0x01, 0x50)
+		if j.codec == media.H264 {
+			b = append(b, 0, 0, 0, 1, 0x09, 0xf0)
+		} else {
+			b = append(b, 0, 0, 0, 1, 0x46, 0x01, 0x50)
+		}
 		j.mu.Lock()
 		j.taken[j.n] = u
 		delete(j.taken, j.n-remembered)

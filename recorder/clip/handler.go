@@ -252,6 +252,7 @@ func parsePart(name string, q url.Values) (partCut, error) {
 		return partCut{}, bad
 	}
 	c := partCut{first: first, last: last, t0: time.UnixMilli(t0).UTC()}
+	c.begins = q.Get("begins") != ""
 	if s := q.Get("until"); s != "" {
 		ms, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {

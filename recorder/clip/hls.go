@@ -27,6 +27,7 @@ type playlist struct {
 	at      time.Time // end of the last part
 	config  string    // sample entries in force
 	t0      time.Time
+	linked  bool // some parts need pictures of the part before
 }
 
 // playlist returns the playlist of the range. Addresses are relative to /v1/clips/; query is repeated in them.
@@ -47,7 +48,10 @@ func (l *library) playlist(ctx context.Context, camera string, within segment.Ra
 		return "", nearest(ctx, l.records, camera, within)
 	}
 	var b strings.Builder
-	b.WriteString("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n")
+	b.WriteString("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-PLAYLIST-TYPE:VOD\n")
+	if !p.linked {
+		b.WriteString("#EXT-X-INDEPENDENT-SEGMENTS\n")
+	}
 	fmt.Fprintf(&b, "#EXT-X-TARGETDURATION:%d\n", int(math.Ceil(p.longest.Seconds())))
 	if skip := within.From.Sub(p.from); skip > 0 {
 		fmt.Fprintf(&b, "#EXT-X-START:TIME-OFFSET=%.3f,PRECISE=YES\n", skip.Seconds())
@@ -61,6 +65,7 @@ func (l *library) playlist(ctx context.Context, camera string, within segment.Ra
 type fragmentSpan struct {
 	from, to time.Time
 	key      bool
+	linked   bool // needs pictures of the fragment before
 }
 
 // take adds the parts of one segment that overlap the range.
@@ -84,6 +89,9 @@ func (p *playlist) take(s slice) {
 			j++
 		}
 		from, to := spans[i].from, earlier(spans[j-1].to, laterIf(s.limit, spans[j-1].to))
+		for _, f := range spans[i:j] {
+			p.linked = p.linked || f.linked
+		}
 		if to.After(p.within.From) && from.Before(end) && from.Before(to) {
 			p.part(s, i, j-1, segment.Range{From: from, To: to}, query)
 		}
@@ -113,7 +121,9 @@ func (p *playlist) part(s slice, first, last int, r segment.Range, query url.Val
 	if config != p.config {
 		fmt.Fprintf(&p.body, "#EXT-X-MAP:URI=\"%sinit.mp4?%s\"\n", base, query.Encode())
 	}
+	query.Del("begins")
 	if p.config == "" || jump || config != p.config {
+		query.Set("begins", "1")
 		fmt.Fprintf(&p.body, "#EXT-X-PROGRAM-DATE-TIME:%s\n", stamp(r.From))
 	}
 	fmt.Fprintf(&p.body, "#EXTINF:%.6f,\n%s%d-%d.m4s?%s\n", r.Duration().Seconds(), base, first, last, query.Encode())
@@ -180,11 +190,12 @@ func fragmentSpans(x *fmp4.Index) []fragmentSpan {
 			if r.Track != primary || len(r.Samples) == 0 {
 				continue
 			}
-			end := r.DTS
+			end, linked := r.DTS, false
 			for _, s := range r.Samples {
 				end += int64(s.Duration)
+				linked = linked || s.Leading || s.Recovery > 0
 			}
-			span = fragmentSpan{x.Time(primary, r.DTS), x.Time(primary, end), r.Samples[0].Key}
+			span = fragmentSpan{x.Time(primary, r.DTS), x.Time(primary, end), r.Samples[0].Key, linked}
 		}
 		at = span.to
 		spans = append(spans, span)

@@ -8,10 +8,12 @@ import (
 )
 
 // partCut names a part: fragments [first, last] of a segment, on a timeline that begins at t0. Frames at or after
-// until are left out (zero: none).
+// until are left out (zero: none). begins tells that a player begins to decode with this part: frames that lead its
+// first group of pictures are left out.
 type partCut struct {
 	first, last int
 	t0, until   time.Time
+	begins      bool
 }
 
 // part lays out one part of a stream; ok is false if it holds no sample.
@@ -53,6 +55,7 @@ func (p *planner) partCopy(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
 	shift, limit := c.bounds(x, track)
 	run := fmp4.PartRun{Video: x.Tracks[track].Codec.IsVideo()}
 	end := int64(0) // of the last sample taken
+	keys := 0
 	for _, f := range x.Fragments[c.first : c.last+1] {
 		for _, r := range f.Runs {
 			if r.Track != track {
@@ -60,7 +63,10 @@ func (p *planner) partCopy(x *fmp4.Index, track int, c partCut) fmp4.PartRun {
 			}
 			at, off := r.DTS, r.Offset
 			for _, s := range r.Samples {
-				if at+int64(s.Shift) < limit {
+				if s.Key {
+					keys++
+				}
+				if at+int64(s.Shift) < limit && !(c.begins && s.Leading && keys < 2) {
 					if n := len(run.Samples); n == 0 {
 						run.DTS = at + shift
 					} else if at > end {

@@ -138,15 +138,22 @@ func (t *Thumbnails) fail(w http.ResponseWriter, r *http.Request, err error) {
 // errPicture: ffmpeg could not decode the frame.
 var errPicture = errors.New("key frame cannot be decoded")
 
-// keyFrame is a key frame of a segment.
+// keyFrame is a key frame of a segment and, of a gradual refresh, what comes after it until the picture is whole.
 type keyFrame struct {
-	rec         segment.Record
-	key         string // of the object
-	track       fmp4.Track
-	off, size   int64
-	at          time.Time
-	id          string
-	description fmp4.Sample
+	rec     segment.Record
+	key     string // of the object
+	track   fmp4.Track
+	samples []placed
+	size    int64     // of all samples
+	at      time.Time // when the last one is shown
+	id      string
+}
+
+// placed is a sample and where it lies in the object.
+type placed struct {
+	fmp4.Sample
+	off   int64
+	shown time.Time
 }
 
 // picture returns the JPEG of the key frame that is shown at the moment.
@@ -210,27 +217,46 @@ func (t *Thumbnails) find(ctx context.Context, camera string, at time.Time) (key
 		return f, nearest(ctx, t.library.records, camera, within)
 	}
 	f.track = x.Tracks[v]
+	f.choose(samplesOf(x, v), at)
+	if f.size == 0 || f.size > keyFrameMax {
+		return f, fmt.Errorf("%w: %d bytes in segment %s", errPicture, f.size, f.key)
+	}
+	f.id = camera + "-" + partID(camera, rec) + "-" + strconv.FormatInt(f.samples[0].off, 10)
+	return f, nil
+}
+
+// choose takes the last key frame that has become a whole picture by the moment, or the first that does.
+func (f *keyFrame) choose(all []placed, at time.Time) {
+	for i, s := range all {
+		last := i + int(s.Recovery)
+		if !s.Key || f.size > 0 && (last >= len(all) || all[last].shown.After(at)) {
+			continue
+		}
+		f.samples, f.size = all[i:min(last+1, len(all))], 0
+		for _, s := range f.samples {
+			f.size += int64(s.Size)
+		}
+		f.at = f.samples[len(f.samples)-1].shown
+	}
+}
+
+// samplesOf lists the samples of a track.
+func samplesOf(x *fmp4.Index, track int) []placed {
+	var all []placed
 	for _, fragment := range x.Fragments {
 		for _, r := range fragment.Runs {
-			if r.Track != v {
+			if r.Track != track {
 				continue
 			}
 			dts, off := r.DTS, r.Offset
 			for _, s := range r.Samples {
-				shown := x.Time(v, dts+int64(s.Shift))
-				if s.Key && (f.size == 0 || !shown.After(at)) {
-					f.off, f.size, f.at, f.description = off, int64(s.Size), shown, s
-				}
+				all = append(all, placed{s, off, x.Time(track, dts+int64(s.Shift))})
 				dts += int64(s.Duration)
 				off += int64(s.Size)
 			}
 		}
 	}
-	if f.size == 0 || f.size > keyFrameMax {
-		return f, fmt.Errorf("%w: %d bytes in segment %s", errPicture, f.size, f.key)
-	}
-	f.id = camera + "-" + partID(camera, rec) + "-" + strconv.FormatInt(f.off, 10)
-	return f, nil
+	return all
 }
 
 // make decodes a key frame.
@@ -249,8 +275,10 @@ func (t *Thumbnails) make(ctx context.Context, f keyFrame) ([]byte, error) {
 	}
 	var out limitedBuffer
 	var said bytes.Buffer
-	scale := fmt.Sprintf("scale='min(%d,iw)':-2", thumbnailWidth)
-	cmd := exec.CommandContext(ctx, t.ffmpeg, "-hide_banner", "-loglevel", "error", "-threads", "1", "-f", "mp4", "-i",
+	scale := fmt.Sprintf("select='eq(n,%d)',scale='min(%d,iw)':-2", len(f.samples)-1, thumbnailWidth)
+	//nolint:gosec // found by LookPath, no argument from outside
+	cmd := exec.CommandContext(ctx, t.ffmpeg, "-hide_banner", "-loglevel", "error", "-threads", "1",
+		"-flags", "+output_corrupt", "-f", "mp4", "-i",
 		"pipe:0", "-an", "-frames:v", "1", "-vf", scale, "-threads", "1", "-q:v", "5", "-f", "mjpeg", "pipe:1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(movie), &out, &limitedWriter{w: &said, left: 2000}
 	cmd.WaitDelay = time.Second
@@ -258,17 +286,21 @@ func (t *Thumbnails) make(ctx context.Context, f keyFrame) ([]byte, error) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("thumbnail of %s: %w", f.key, ctx.Err())
 		}
-		return nil, fmt.Errorf("%w: %s at byte %d: %w: %s", errPicture, f.key, f.off, err, strings.TrimSpace(said.String()))
+		return nil, fmt.Errorf("%w: %s at byte %d: %w: %s", errPicture, f.key, f.samples[0].off, err,
+			strings.TrimSpace(said.String()))
 	}
 	return out.Bytes(), nil
 }
 
-// movie returns an MP4 of the one frame.
+// movie returns an MP4 of the frame and what it needs.
 func (t *Thumbnails) movie(ctx context.Context, f keyFrame) ([]byte, error) {
-	s := f.description
-	s.Shift, s.Duration = 0, max(s.Duration, 1)
+	run := fmp4.PartRun{ID: 1, Video: true}
+	for _, s := range f.samples {
+		s.Shift, s.Duration = 0, max(s.Duration, 1)
+		run.Samples = append(run.Samples, s.Sample)
+	}
 	b := fmp4.AppendInit(nil, []fmp4.Track{f.track}, f.at)
-	b = fmp4.AppendPartHead(b, 1, []fmp4.PartRun{{ID: 1, Video: true, Samples: []fmp4.Sample{s}}})
+	b = fmp4.AppendPartHead(b, 1, []fmp4.PartRun{run})
 	head := len(b)
 	b = append(b, make([]byte, f.size)...)
 	o, err := t.library.objects.Open(ctx, f.rec.Shard, f.key)
@@ -276,8 +308,11 @@ func (t *Thumbnails) movie(ctx context.Context, f keyFrame) ([]byte, error) {
 		return nil, fmt.Errorf("open segment %s on %s: %w", f.key, f.rec.Shard, err)
 	}
 	defer o.Close()
-	if n, err := o.ReadAt(b[head:], f.off); n < int(f.size) {
-		return nil, fmt.Errorf("read segment %s on %s at byte %d: %w", f.key, f.rec.Shard, f.off, err)
+	for _, s := range f.samples {
+		if n, err := o.ReadAt(b[head:head+int(s.Size)], s.off); n < int(s.Size) {
+			return nil, fmt.Errorf("read segment %s on %s at byte %d: %w", f.key, f.rec.Shard, s.off, err)
+		}
+		head += int(s.Size)
 	}
 	return b, nil
 }

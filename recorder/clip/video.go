@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"skein/recorder/fmp4"
+	"skein/recorder/segment"
 )
 
 // holeTime is how long after a frame the next must come for the frame to be in force until then.
@@ -26,13 +27,42 @@ type videoCut struct {
 	entry       int
 	shift       int64 // output ticks at the segment's start
 	first, last int
+	group       int   // decoding begins with first: up to here no sample that leads the group is taken
 	limit       int64 // segment ticks: frames from here on come from the next segment
 }
 
 // span is a video sample in the search for the cut.
 type span struct {
-	pts int64
-	key bool
+	pts      int64
+	key      bool
+	leading  bool
+	recovery int
+}
+
+// keyOf returns the key frame with which decoding must begin so that sample show can be shown, and show, or the
+// sample that is shown instead because that one needs pictures of the segment before. The pictures of a gradual refresh
+// are to be whole by then, if there is such a key frame.
+func keyOf(spans []span, show int) (key, shown int) {
+	key = -1
+	for i, f := range spans[:show+1] {
+		if f.key && f.pts <= spans[show].pts && (key < 0 || i+f.recovery <= show) {
+			key = i
+		}
+	}
+	if key < 0 {
+		return 0, 0
+	}
+	return key, show
+}
+
+// groupEnd returns the first sample after first that belongs to another group of pictures.
+func groupEnd(spans []span, first int) int {
+	for i := first + 1; i < len(spans); i++ {
+		if spans[i].key {
+			return i
+		}
+	}
+	return len(spans)
 }
 
 // cutVideo decides which frames of the segment are taken, nil if none is.
@@ -54,25 +84,26 @@ func (p *planner) cutVideo(s slice, index int) *videoCut {
 		}
 	} else {
 		show = inForce(spans, fmp4.Ticks(p.within.From.Sub(s.x.Start), scale), scale, s.x)
-		for i := 0; i <= show; i++ {
-			if spans[i].key && spans[i].pts <= spans[show].pts {
-				key = i
-			}
+		if show >= 0 {
+			key, show = keyOf(spans, show)
 		}
 	}
 	if show < 0 || (!p.begun && spans[show].pts >= min(to, limit)) {
 		return nil
 	}
 	c := &videoCut{s: s, index: index, first: key, limit: limit, last: -1}
+	c.t = p.videoTrack(s, index)
+	if c.t.base.IsZero() || s.x.Start.Sub(p.to) > segment.Join {
+		c.group = groupEnd(spans, key)
+	}
 	for i, f := range spans {
-		if i >= key && f.pts < min(to, limit) {
+		if i >= key && f.pts < min(to, limit) && (i >= c.group || !f.leading) {
 			c.last = i
 		}
 	}
 	if c.last < 0 {
 		return nil
 	}
-	c.t = p.videoTrack(s, index)
 	if c.t.base.IsZero() {
 		c.t.base = s.x.Time(index, decodeTime(s.x, index, key))
 		c.t.shown = s.x.Time(index, spans[show].pts)
@@ -111,7 +142,7 @@ func flatten(x *fmp4.Index, index int) []span {
 			}
 			at := r.DTS
 			for _, s := range r.Samples {
-				all = append(all, span{pts: at + int64(s.Shift), key: s.Key})
+				all = append(all, span{at + int64(s.Shift), s.Key, s.Leading, int(s.Recovery)})
 				at += int64(s.Duration)
 			}
 		}
@@ -175,7 +206,7 @@ func (p *planner) addVideo(c *videoCut, r fmp4.Run, number int) {
 	joined := false // a chunk is open and the last sample went into it
 	for i, s := range r.Samples {
 		n := number + i
-		taken := n >= c.first && n <= c.last && at+int64(s.Shift) < c.limit
+		taken := n >= c.first && n <= c.last && at+int64(s.Shift) < c.limit && (n >= c.group || !s.Leading)
 		if taken {
 			if !joined {
 				c.t.mt.Chunk(p.size, c.entry)

@@ -10,6 +10,12 @@
 // tfra, a copy of moov and of every prft and moof (a uuid box), so a reader learns where every sample lies with one
 // ranged read of the object's tail.
 //
+// # Key frames
+//
+// A segment begins with a key frame, and a key frame begins a fragment. One that is no IDR picture may be followed by
+// samples that lead its group (flag is_leading), which nothing that begins there can decode; those of gradual refresh
+// carry the number of samples until pictures are whole in their degradation priority.
+//
 // # Time
 //
 // Sample times are wall time: a sample presented at t ticks of its track was captured at the segment's start plus t.

@@ -9,6 +9,7 @@ import (
 const (
 	flagsSync    = 0x02000000
 	flagsNonSync = 0x01010000
+	flagsLeading = 0x04000000 // is_leading 1: depends on what came before the sync sample that it follows
 )
 
 // ntpEpoch is 1900-01-01 in Unix time.
@@ -171,7 +172,7 @@ func appendTraf(w *builder, r laneRun) int {
 		if s.pts != s.dts {
 			has |= 0x800
 		}
-		if s.key != (flags == flagsSync) {
+		if s.flags() != flags {
 			if i == 0 && has&0x400 == 0 {
 				has |= 0x004 // only the first differs so far
 			} else {
@@ -187,7 +188,7 @@ func appendTraf(w *builder, r laneRun) int {
 	patch := len(w.b)
 	w.u32(0)
 	if has&0x004 != 0 {
-		w.u32(flagsSync ^ flagsNonSync ^ flags)
+		w.u32(r.s[0].flags())
 	}
 	for _, s := range r.s {
 		if has&0x100 != 0 {
@@ -195,11 +196,7 @@ func appendTraf(w *builder, r laneRun) int {
 		}
 		w.u32(uint32(s.size))
 		if has&0x400 != 0 {
-			f := uint32(flagsNonSync)
-			if s.key {
-				f = flagsSync
-			}
-			w.u32(f)
+			w.u32(s.flags())
 		}
 		if has&0x800 != 0 {
 			w.u32(uint32(int32(s.pts - s.dts)))
@@ -208,6 +205,17 @@ func appendTraf(w *builder, r laneRun) int {
 	w.end(b)
 	w.end(traf)
 	return patch
+}
+
+// flags returns the sample's flags. The degradation priority of a key is how many pictures pass until they are whole.
+func (s *sample) flags() uint32 {
+	switch {
+	case s.key:
+		return flagsSync | uint32(s.recovery)
+	case s.leading:
+		return flagsNonSync | flagsLeading
+	}
+	return flagsNonSync
 }
 
 func appendMdat(w *builder, runs []laneRun) {

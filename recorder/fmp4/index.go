@@ -51,7 +51,9 @@ type Sample struct {
 	Size     uint32
 	Duration uint32
 	Shift    int32
-	Key      bool
+	Key      bool   // decoding may begin here
+	Leading  bool   // not to be decoded where decoding began at the key before
+	Recovery uint16 // pictures after a key that are not whole yet where decoding began there
 }
 
 // Video returns the index of the first video track, or -1.

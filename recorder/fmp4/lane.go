@@ -1,6 +1,7 @@
 package fmp4
 
 import (
+	"math"
 	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
@@ -16,6 +17,8 @@ type sample struct {
 	pts, dts int64
 	dur      int64
 	key      bool
+	leading  bool
+	recovery uint16
 }
 
 // lane is one track of the segment being written.
@@ -108,7 +111,9 @@ func (l *lane) addVideo(u *media.AccessUnit, at int64) {
 	case at < l.max:
 		l.reorder = true
 	}
-	l.buf = append(l.buf, sample{data: u.NALUs, size: size, pts: at, key: u.Key})
+	l.buf = append(l.buf, sample{
+		data: u.NALUs, size: size, pts: at, key: u.Key, leading: u.Leading, recovery: uint16(min(u.Recovery, math.MaxUint16)),
+	})
 	l.max = max(l.max, at)
 	l.taken++
 }

@@ -226,6 +226,10 @@ func (r *Run) parseTrun(b []byte, dur, flags uint32) (at int64, err error) {
 			s.Shift = int32(field())
 		}
 		s.Key = f&0x10000 == 0
+		if s.Key {
+			s.Recovery = uint16(f)
+		}
+		s.Leading = !s.Key && f&(3<<26) == flagsLeading
 		r.Size += int64(s.Size)
 		r.Samples[i] = s
 	}

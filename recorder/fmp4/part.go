@@ -53,7 +53,8 @@ func appendPartTraf(w *builder, r PartRun) int {
 	l := laneRun{l: &lane{id: int(r.ID), video: r.Video, prefixed: r.Video}, s: make([]sample, len(r.Samples))}
 	at := r.DTS
 	for i, s := range r.Samples {
-		l.s[i] = sample{size: int(s.Size), dts: at, pts: at + int64(s.Shift), dur: int64(s.Duration), key: s.Key}
+		l.s[i] = sample{size: int(s.Size), dts: at, pts: at + int64(s.Shift), dur: int64(s.Duration), key: s.Key,
+			leading: s.Leading, recovery: s.Recovery}
 		at += int64(s.Duration)
 	}
 	return appendTraf(w, l)

@@ -28,8 +28,16 @@ const (
 	GOP    = 25
 )
 
+// Film is a coded sequence of pictures.
+type Film struct {
+	Codec media.Codec // H264 or H265
+	Units [][][]byte  // NAL units of each picture, in decoding order; the SDP says nothing of its parameters
+	Shown []int       // place of each picture in the order of presentation
+}
+
 // source makes the units of one track.
 type source struct {
+	shown  []int // see Film; nil: in decoding order
 	codec  media.Codec
 	forma  format.Format
 	rate   int // ticks a second
@@ -66,6 +74,14 @@ func Clip(c media.Codec) [][][]byte {
 	return append(out, unit)
 }
 
+// place is where picture n comes in the order of presentation.
+func (s *source) place(n int) int {
+	if s.shown == nil {
+		return n
+	}
+	return n/len(s.units)*len(s.units) + s.shown[n%len(s.units)]
+}
+
 // sei returns a user data NAL unit with a running number and n bytes of padding.
 func sei(c media.Codec, number, n int) []byte {
 	body := append([]byte(mark), digits(number)...)
@@ -87,10 +103,17 @@ func sei(c media.Codec, number, n int) []byte {
 
 func videoSource(c media.Codec, o Options) (*source, error) {
 	s := &source{codec: c, rate: 90000, step: 90000 / o.FPS}
+	if o.Film != nil {
+		s.units, s.shown = o.Film.Units, o.Film.Shown
+	} else if c == media.H264 || c == media.H265 {
+		s.units = Clip(c)
+	}
 	switch c {
 	case media.H264:
-		s.units = Clip(c)
-		f := &format.H264{PayloadTyp: 96, PacketizationMode: 1, SPS: s.units[0][0], PPS: s.units[0][1]}
+		f := &format.H264{PayloadTyp: 96, PacketizationMode: 1}
+		if o.Film == nil {
+			f.SPS, f.PPS = s.units[0][0], s.units[0][1]
+		}
 		if o.BadSDP {
 			f.SPS = []byte{0x67, 0x42, 0xc0, 0x28, 0xd9, 0x00, 0x78, 0x02, 0x27, 0xe5, 0x84, 0x00, 0x00, 0x03, 0x00, 0x04,
 				0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc9, 0x20}
@@ -101,8 +124,10 @@ func videoSource(c media.Codec, o Options) (*source, error) {
 		}
 		s.forma, s.encode = f, e.Encode
 	case media.H265:
-		s.units = Clip(c)
-		f := &format.H265{PayloadTyp: 96, VPS: s.units[0][0], SPS: s.units[0][1], PPS: s.units[0][2]}
+		f := &format.H265{PayloadTyp: 96}
+		if o.Film == nil {
+			f.VPS, f.SPS, f.PPS = s.units[0][0], s.units[0][1], s.units[0][2]
+		}
 		e, err := f.CreateEncoder()
 		if err != nil {
 			return nil, err

@@ -46,6 +46,8 @@ type Options struct {
 	OnlyAudio bool
 	// FPS of the picture, 25 by default. The clip repeats; every 25th picture is a key frame.
 	FPS int
+	// Film is shown in place of the built-in clip, if not nil. It repeats too.
+	Film *Film
 	// Padding adds a supplemental NAL unit of so many bytes to each picture (H.264 and H.265), which also numbers it.
 	Padding int
 	// Bulk makes the last slice of each picture longer by so many bytes, which mean nothing (H.264 and H.265).
@@ -80,6 +82,7 @@ type Options struct {
 	BadSDP        bool // the SDP's parameter sets are those of another stream
 	NoParameters  bool // parameter sets are in the SDP only
 	MarkEachNALU  bool // the marker is on each NAL unit's last packet, not only the picture's
+	MarkAll       bool // the marker is on every packet
 	ClockOffsetMS int  // the sender reports' clock is ahead by so much
 }
 
@@ -113,15 +116,7 @@ func Start(tb testing.TB, o Options) *Camera {
 
 // New runs a camera on a free port of 127.0.0.1 until Close.
 func New(o Options) (*Camera, error) {
-	if o.Video == 0 && !o.OnlyAudio {
-		o.Video = media.H264
-	}
-	if o.FPS == 0 {
-		o.FPS = 25
-	}
-	if len(o.Auth) == 0 {
-		o.Auth = []auth.VerifyMethod{auth.VerifyMethodDigestMD5}
-	}
+	o = o.withDefaults()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test server
 	if err != nil {
 		return nil, fmt.Errorf("start camera: %w", err)
@@ -135,6 +130,22 @@ func New(o Options) (*Camera, error) {
 		c.wg.Go(c.reboots)
 	}
 	return c, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Film != nil {
+		o.Video = o.Film.Codec
+	}
+	if o.Video == 0 && !o.OnlyAudio {
+		o.Video = media.H264
+	}
+	if o.FPS == 0 {
+		o.FPS = 25
+	}
+	if len(o.Auth) == 0 {
+		o.Auth = []auth.VerifyMethod{auth.VerifyMethodDigestMD5}
+	}
+	return o
 }
 
 // URL returns the camera's address with its credentials, properly escaped.

@@ -29,6 +29,7 @@ type Spec struct {
 	BFrames int
 	Size    string // 320x180 if empty
 	Hue     int    // turns the colours, so that streams differ
+	Encoder string // more parameters of x264 or x265, such as "open-gop=1:slices=4"
 }
 
 // Source is an encoded stream cut into access units, in decoding order, without wall times.
@@ -125,11 +126,12 @@ func (s *Source) video(t testing.TB, dir string) []*media.AccessUnit {
 	track := media.Track{Codec: media.H264, ClockRate: 90000, FPS: float64(s.Spec.FPS), BFrames: s.Spec.BFrames > 0}
 	switch s.Spec.Video {
 	case "h264":
-		args = append(args, "-c:v", "libx264", "-preset", "ultrafast", "-sc_threshold", "0")
+		args = append(args, "-c:v", "libx264", "-preset", "ultrafast", "-sc_threshold", "0", "-x264-params",
+			fmt.Sprintf("min-keyint=%d:%s", s.Spec.GOP, s.Spec.Encoder))
 	case "h265":
 		track.Codec, format, filter = media.H265, "hevc", "hevc_mp4toannexb,hevc_metadata=aud=insert"
 		args = append(args, "-c:v", "libx265", "-preset", "ultrafast", "-x265-params",
-			fmt.Sprintf("log-level=error:scenecut=0:keyint=%d:bframes=%d", s.Spec.GOP, s.Spec.BFrames))
+			fmt.Sprintf("log-level=error:scenecut=0:keyint=%d:bframes=%d:%s", s.Spec.GOP, s.Spec.BFrames, s.Spec.Encoder))
 	case "mjpeg":
 		track.Codec, format, filter = media.MJPEG, "mjpeg", "null"
 		args = append(args, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-q:v", "8")

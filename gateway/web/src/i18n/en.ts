@@ -102,6 +102,7 @@ export const en: Dictionary = {
     busy: "Another source is publishing this camera",
     b_frames: "B-frames: the picture may stutter",
     waiting_for_key: "Waiting for a key frame",
+    no_idr: "The camera sends no IDR pictures, with which alone a browser can begin",
     camera_silent: "The camera stopped sending",
     link_slow: "The network to this screen does not bear more",
     camera_withdrawn: "The stream was withdrawn",

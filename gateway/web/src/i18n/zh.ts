@@ -101,6 +101,7 @@ export const zh = {
     busy: "该设备正由另一来源推流",
     b_frames: "码流含 B 帧，画面可能抖动",
     waiting_for_key: "等待关键帧",
+    no_idr: "设备不发送 IDR 帧，浏览器无法开始解码",
     camera_silent: "设备停止送出画面",
     link_slow: "到本机的网络带宽不足，画面已降级",
     camera_withdrawn: "码流已被撤下",
