@@ -68,7 +68,7 @@ export const zh = {
     no_key_frame: "收到数据，等待可解码的关键帧",
     unsupported_codec: "编码格式不受支持",
     closed: "设备结束了会话",
-    camera_loss: "设备到边缘的链路丢包，部分画面受损",
+    camera_loss: "设备到边缘节点的链路丢包，部分画面受损",
     protocol: "RTSP 协议错误",
     link: "与边缘节点的链路中断",
     gateway_away: "网关无法连接",
