@@ -40,7 +40,7 @@ func TestViewersBeginWithWhatCanBeDecoded(t *testing.T) {
 				pkts := make([]packet, 3)
 				for i := range pkts {
 					pkts[i] = packet{
-						body: make([]byte, 100), codec: c.codec, key: key, leading: p == 'l', marker: i == 2,
+						body: make([]byte, 100+n), codec: c.codec, key: key, leading: p == 'l', marker: i == 2,
 					}
 				}
 				m := moment{ts: int64(n) * 3600, arrival: now.Add(time.Duration(n) * 40 * time.Millisecond)}
@@ -63,15 +63,15 @@ func TestViewersBeginWithWhatCanBeDecoded(t *testing.T) {
 			b.flush()
 		}
 		publish(c.after)
-		if got := fmt.Sprint(shown(t, sink, n, now, sl)); got != c.want {
+		if got := fmt.Sprint(shown(t, sink, sl)); got != c.want {
 			t.Errorf("%s: pictures %s, want %s", c.name, got, c.want)
 		}
 	}
 }
 
-// shown returns the places of the pictures that a slot sent, and fails where sequence numbers have a hole or timestamps do
-// not rise.
-func shown(t *testing.T, sink *net.UDPConn, n int, began time.Time, sl *slot) []int {
+// shown returns the places of the pictures that a slot sent, by the size of their packets, and fails where sequence
+// numbers have a hole or timestamps do not rise.
+func shown(t *testing.T, sink *net.UDPConn, sl *slot) []int {
 	t.Helper()
 	var places []int
 	var seq uint16
@@ -79,7 +79,8 @@ func shown(t *testing.T, sink *net.UDPConn, n int, began time.Time, sl *slot) []
 	buf := make([]byte, 1500)
 	for want := sl.stats.packets; want > 0; want-- {
 		_ = sink.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if _, err := sink.Read(buf); err != nil {
+		n, err := sink.Read(buf)
+		if err != nil {
 			t.Fatal(err)
 		}
 		s, ts := binary.BigEndian.Uint16(buf[2:]), binary.BigEndian.Uint32(buf[4:])
@@ -90,7 +91,7 @@ func shown(t *testing.T, sink *net.UDPConn, n int, began time.Time, sl *slot) []
 			if len(places) > 0 && int32(ts-stamp) <= 0 {
 				t.Errorf("timestamp %d follows %d", ts, stamp)
 			}
-			places = append(places, 0)
+			places = append(places, n-sl.room(&packet{body: make([]byte, 100)}))
 		}
 		seq, stamp = s, ts
 	}
