@@ -29,7 +29,7 @@ import (
 type recorderRole struct {
 	role     *recorder.Recorder
 	store    store.Archive
-	index    *index.Index
+	index    *index.Whole
 	clock    *retain.Clock // by which footage ages
 	locks    *retain.Locks
 	clips    *clip.Handler
@@ -48,7 +48,8 @@ func openRecorder(p *process, inv *inventory) (*recorderRole, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &recorderRole{store: st, index: ix, p: p}
+	r := &recorderRole{store: st, p: p}
+	r.index = index.NewWhole(ix, r.rebuild, p.log.With("role", "recorder"))
 	if err := r.build(inv); err != nil {
 		r.close()
 		return nil, err
@@ -130,14 +131,15 @@ func (r *recorderRole) start(p *process) {
 			return err
 		}
 		if p.cfg.Index.Embedded {
-			if err := r.rebuild(ctx); err != nil {
+			if err := r.index.Begin(ctx); err != nil {
 				return err
 			}
 		}
-		if err := r.beginClock(ctx); err != nil {
-			return err
-		}
 		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return r.index.Run(ctx) })
+		if err := r.beginClock(ctx); err != nil {
+			return errors.Join(err, group.Wait())
+		}
 		group.Go(func() error { return r.role.Run(ctx) })
 		group.Go(func() error { return r.locks.Run(ctx, p.log.With("role", "recorder")) })
 		if r.evidence != nil {
@@ -215,23 +217,25 @@ func (r *recorderRole) beginClock(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r.p.log.Error("the clock cannot be compared with the archive", "retry_in", probeMax, "error", err)
+		pause := probeMax
+		if errors.Is(err, segment.ErrIndexIncomplete) {
+			pause = time.Second
+		} else {
+			r.p.log.Error("the clock cannot be compared with the archive", "retry_in", pause, "error", err)
+		}
 		select {
-		case <-time.After(probeMax):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// rebuild fills the embedded index from the store.
-func (r *recorderRole) rebuild(ctx context.Context) error {
-	report, err := check.Run(ctx, check.Options{Rebuild: true}, r.store, r.index)
-	if err != nil {
-		return fmt.Errorf("rebuild the embedded index: %w", err)
-	}
-	r.p.log.Info("embedded index rebuilt", "segments", report.Objects, "took", report.Took.Round(time.Millisecond))
-	return nil
+// rebuild fills the index from the store.
+func (r *recorderRole) rebuild(ctx context.Context, progress func(done, cameras int)) (segments int64, err error) {
+	o := check.Options{Rebuild: true, Progress: func(p check.Progress) { progress(p.Done, p.Cameras) }}
+	report, err := check.Run(ctx, o, r.store, r.index.Index)
+	return report.Objects, err
 }
 
 // sweepEvery is the time between retention sweeps: deletions of one sweep share a tombstone document.
@@ -250,13 +254,13 @@ func evict(k *retain.Keeper) func(context.Context, string, []segment.Record) (in
 
 // noticed is the index as retention sees it: the recorder is told what goes.
 type noticed struct {
-	*index.Index
+	*index.Whole
 	r *recorderRole
 }
 
 // Remove removes a record.
 func (n noticed) Remove(ctx context.Context, camera string, rec segment.Record) error {
-	err := n.Index.Remove(ctx, camera, rec)
+	err := n.Whole.Remove(ctx, camera, rec)
 	if err == nil && n.r.role != nil {
 		n.r.role.Removed(camera, rec)
 	}

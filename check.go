@@ -79,7 +79,13 @@ func (c checkCommand) check(ctx context.Context, st store.Archive, ix *index.Ind
 			return check.ExitFailed, err
 		}
 	}
+	if !embedded && !c.Rebuild {
+		o.Marked = ix.Marked
+	}
 	report, err := check.Run(ctx, o, st, ix)
+	if err == nil && c.Rebuild && len(c.Camera) == 0 {
+		err = ix.Mark(ctx)
+	}
 	if shown {
 		fmt.Fprintln(os.Stderr)
 	}

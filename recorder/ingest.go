@@ -147,6 +147,10 @@ func (r *Recorder) refuse(w http.ResponseWriter, m segment.Manifest, err error) 
 		log.Warn("segment was not received whole")
 		r.m.refused("cut_off")
 		problem(w, http.StatusBadRequest, "the body ended early")
+	case errors.Is(err, segment.ErrIndexIncomplete):
+		log.Debug("segment waits until the index is whole")
+		r.m.refused("unavailable")
+		unavailable(w, "the index is being rebuilt")
 	default:
 		log.Error("segment could not be stored")
 		r.m.refused("unavailable")

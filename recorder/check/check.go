@@ -70,8 +70,10 @@ type Options struct {
 	// Progress is called about once a second and at the end, never concurrently. nil: not called.
 	Progress func(Progress)
 	Evidence Evidence
-	Limit    int              // findings kept in the report, default 1000; all are counted
-	Now      func() time.Time // nil: time.Now
+	// Marked reports whether the index is marked as whole. nil: not asked.
+	Marked func(context.Context) (bool, error)
+	Limit  int              // findings kept in the report, default 1000; all are counted
+	Now    func() time.Time // nil: time.Now
 }
 
 // DefaultGrace is how young an object may be to lack a record: the recorder is about to write it.
@@ -102,6 +104,7 @@ const (
 	Duplicate     Kind = "duplicate"      // the same segment on two shards; harmless
 	LockedGone    Kind = "locked_gone"    // (d) deleted although locked
 	Unreadable    Kind = "unreadable"     // the store or index did not answer for it
+	Emptied       Kind = "index_emptied"  // (c) the index has lost what it held
 )
 
 // Invariant returns the invariant that a finding of this kind breaks, or "".
@@ -111,7 +114,7 @@ func (k Kind) Invariant() string {
 		return "a"
 	case Unindexed:
 		return "b"
-	case BadKey, BadManifest:
+	case BadKey, BadManifest, Emptied:
 		return "c"
 	case LockedGone:
 		return "d"
@@ -194,7 +197,11 @@ func Run(ctx context.Context, o Options, s Store, x Index) (Report, error) {
 	}
 	c := &run{o: o, store: s, index: x, began: time.Now()}
 	c.report.Counts = make(map[Kind]int64)
-	cameras, err := c.cameras(ctx)
+	err := c.marked(ctx)
+	var cameras []string
+	if err == nil {
+		cameras, err = c.cameras(ctx)
+	}
 	if err == nil {
 		c.report.Cameras, c.progress.Cameras = len(cameras), len(cameras)
 		err = c.all(ctx, cameras)
@@ -205,6 +212,23 @@ func Run(ctx context.Context, o Options, s Store, x Index) (Report, error) {
 	c.report.Took = time.Since(c.began)
 	c.tell(true)
 	return c.report, err
+}
+
+// marked finds out whether the index has lost what it held. A recorder that runs is about to mend that; nothing that
+// lacks its record can be called young then.
+func (c *run) marked(ctx context.Context) error {
+	if c.o.Marked == nil {
+		return nil
+	}
+	whole, err := c.o.Marked(ctx)
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	if !whole {
+		c.found(Finding{Kind: Emptied, Detail: "the index server was emptied, or was never filled from this archive: " +
+			"start a recorder, or run check --rebuild"})
+	}
+	return nil
 }
 
 // cameras returns the ids to check.

@@ -353,3 +353,25 @@ func TestShardDown(t *testing.T) {
 	}
 	a.same(t)
 }
+
+// An index that lost what it held is a finding, however young the objects are: a recorder is about to write records of
+// a few, not of all.
+func TestEmptiedIndexIsFound(t *testing.T) {
+	t.Parallel()
+	a := dirArchive(t)
+	a.fill(t, "cam", 5)
+	o := check.Options{Marked: a.x.Marked}
+	if err := a.x.Mark(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := a.run(t, o); r.ExitCode(nil) != check.ExitClean {
+		t.Fatalf("%+v", r)
+	}
+	if err := a.x.Reset(t.Context()); err != nil { // as FLUSHALL
+		t.Fatal(err)
+	}
+	r := a.run(t, o)
+	if r.ExitCode(nil) != check.ExitFound || r.Counts[check.Emptied] != 1 || r.Findings[0].Invariant != "c" {
+		t.Errorf("%+v", r)
+	}
+}

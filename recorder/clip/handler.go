@@ -306,11 +306,20 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusNotFound, "no footage", none.Error())
 	case errors.Is(err, ErrRange):
 		problem(w, http.StatusBadRequest, "invalid range", err.Error())
+	case errors.Is(err, segment.ErrIndexIncomplete):
+		incomplete(w)
 	default:
 		h.log.Error("read archive", "path", r.URL.Path, "err", err)
 		problem(w, http.StatusServiceUnavailable, "archive cannot be read",
 			"a segment or the index is unavailable; try again")
 	}
+}
+
+// incomplete answers that footage cannot be found now, which is not the same as that there is none.
+func incomplete(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "2")
+	problem(w, http.StatusServiceUnavailable, "index is being rebuilt", segment.ErrIndexIncomplete.Error()+
+		"; recording goes on; try again in a moment")
 }
 
 // problem answers in the form of RFC 9457.

@@ -128,6 +128,8 @@ func (t *Thumbnails) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errPicture):
 		t.log.Warn("thumbnail", "path", r.URL.Path, "err", err)
 		problem(w, http.StatusUnprocessableEntity, "not decodable", "the key frame could not be decoded")
+	case errors.Is(err, segment.ErrIndexIncomplete):
+		incomplete(w)
 	default:
 		t.log.Error("thumbnail", "path", r.URL.Path, "err", err)
 		w.Header().Set("Retry-After", "5")

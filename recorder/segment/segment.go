@@ -5,8 +5,13 @@ package segment
 
 import (
 	"encoding/hex"
+	"errors"
 	"time"
 )
+
+// ErrIndexIncomplete means that the index has lost records and is being filled from the buckets: what it would answer
+// now would call footage a gap. Trying again later works.
+var ErrIndexIncomplete = errors.New("the index has lost records and is being rebuilt from the archive")
 
 // Hash is a SHA-256 digest. Its text form is 64 lower-case hexadecimal digits.
 type Hash [32]byte
