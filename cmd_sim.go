@@ -46,6 +46,10 @@ func (c simCommand) Run(ctx context.Context) error {
 			Video: sim.Video{Codec: codec, Bitrate: c.Bitrate, FPS: c.FPS, GOP: c.GOP}, Sub: &sim.Video{},
 		})
 	}
+	if found := blocked([]address{{"--listen", "tcp", c.Listen}}); len(found) > 0 {
+		return fmt.Errorf("%s\nstop the other program, or start with: skein sim --listen %s", sentence(found),
+			freeBeside(found[0].address))
+	}
 	server, err := sim.New(cfg)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -33,7 +34,17 @@ type commands struct {
 	User     userCommand     `cmd:"" help:"Add, change, disable and list the people who may log in."`
 	Config   configCommand   `cmd:"" help:"Check or show a configuration."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
+
+// description is what the help begins with.
+const description = `Camera gateway of a district (雁阵).
+
+Begin with "skein demo", which needs nothing, or copy config/example.yaml, see whether it is good with
+"skein config check --config FILE", and run it with "skein all --config FILE".
+
+Exit code: 0 in order, 1 a mistake or a failure, 2 wrong usage; check and verify have their own, see their help.`
 
 // withConfig is the flag all roles share.
 type withConfig struct {
@@ -116,13 +127,22 @@ func run(args []string) int {
 	var cli commands
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	parser, err := kong.New(&cli, kong.Name("skein"), kong.Description("Camera gateway of a district (雁阵)."),
-		kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)))
+	parser, err := kong.New(&cli, kong.Name("skein"), kong.Description(description), kong.Vars{"version": version},
+		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "skein:", err)
 		return 2
 	}
+	if len(args) == 0 {
+		return help(parser)
+	}
 	command, err := parser.Parse(args)
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) {
+		name := strings.TrimSpace("skein " + wrong.Context.Command())
+		fmt.Fprintf(os.Stderr, "skein: %v\nsee: %s --help\n", err, name)
+		return 2
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "skein:", err)
 		return 2
@@ -140,4 +160,17 @@ func run(args []string) int {
 	}
 	fmt.Fprintln(os.Stderr, err)
 	return 1
+}
+
+// help answers who asked for nothing: with what there is to ask for.
+func help(parser *kong.Kong) int {
+	parser.Stdout = os.Stderr
+	nothing, err := kong.Trace(parser, nil)
+	if err == nil {
+		err = nothing.PrintUsage(false)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "skein:", err)
+	}
+	return 2
 }

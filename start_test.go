@@ -241,3 +241,36 @@ func demoFiles(t *testing.T, dir string) string {
 	}
 	return strings.Join(all, "\n")
 }
+
+// TestHelp: who asks for nothing is told what there is, and the version is found where people look for it.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	bin := skeinBinary(t)
+	taken := freePort(t)
+	occupy(t, "tcp", taken)
+	for _, c := range []struct {
+		args      string
+		code      int
+		out, errs string
+	}{
+		{"", 2, "", "Begin with \"skein demo\""},
+		{"--help", 0, "Exit code: 0 in order, 1 a mistake or a failure, 2 wrong usage", ""},
+		{"--version", 0, "\n", ""},
+		{"version", 0, "\n", ""},
+		{"user", 2, "", "expected one of \"add\""},
+		{"user", 2, "", "see: skein user --help"},
+		{"user --help", 0, "A password is never an argument", ""},
+		{"user add --help", 0, "officer (watches)", ""},
+		{"config check --help", 0, "Exit code: 0 good, also with warnings; 1 a mistake.", ""},
+		{"verify --help", 0, "Asia/Shanghai", ""},
+		{"fly", 2, "", "see: skein --help"},
+		{"all", 2, "", "missing flags: --config"},
+		{"sim --listen " + taken, 1, "", "--listen " + taken + " is in use by another program\nstop the other program, or start with: skein sim --listen 127.0.0.1:"},
+	} {
+		out, errs, err := command(t, bin, strings.Fields(c.args)...)
+		if exited(err) != c.code || !strings.Contains(strings.Join(strings.Fields(out), " ")+"\n", strings.TrimSpace(c.out)) ||
+			!strings.Contains(errs, c.errs) || (c.errs == "") != (errs == "") {
+			t.Errorf("skein %s: exit %d, %q, %q\nwant %d, %q, %q", c.args, exited(err), out, errs, c.code, c.out, c.errs)
+		}
+	}
+}
