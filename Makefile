@@ -21,6 +21,7 @@ build: tools-demo bin/skein ## build the console and bin/skein
 
 bin/skein: $(GO_SOURCES) $(WEB)/dist/index.html
 	@mkdir -p bin
+	@echo 'building bin/skein: about three minutes the first time on two cores, then seconds'
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ .
 
 web: $(WEB)/dist/index.html ## build the console
