@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"skein/config"
 	"skein/recorder"
@@ -303,10 +302,6 @@ func freeSpace(cfg *config.Config) func() (int64, int64, error) {
 		return nil
 	}
 	return func() (int64, int64, error) {
-		var st unix.Statfs_t
-		if err := unix.Statfs(cfg.Store.Dir, &st); err != nil {
-			return 0, 0, fmt.Errorf("free space of %s: %w", cfg.Store.Dir, err)
-		}
-		return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+		return roomOn(cfg.Store.Dir)
 	}
 }

@@ -42,6 +42,9 @@ func (c demoCommand) Run(ctx context.Context) error {
 	if err := c.blocked(); err != nil {
 		return err
 	}
+	if err := c.noRoom(); err != nil {
+		return err
+	}
 	model := yanfeng.New(yanfeng.Options{Base: "rtsp://" + c.Sim, MainBitrate: c.Bitrate})
 	cams, err := sim.New(sim.Config{Listen: c.Sim, Cameras: model.Cameras})
 	if err != nil {

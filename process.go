@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"skein/config"
+	"skein/internal/repeats"
 )
 
 // drainTimeout bounds how long a stopping process lets requests finish.
@@ -67,9 +68,9 @@ func newLogger(c config.Log) *slog.Logger {
 	}
 	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+		return slog.New(repeats.Thin(slog.NewJSONHandler(os.Stderr, o)))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, o))
+	return slog.New(repeats.Thin(slog.NewTextHandler(os.Stderr, o)))
 }
 
 // task runs f until the process ends; a failing task ends the process and is named.
@@ -113,6 +114,7 @@ func (p *process) claim(alone bool, addresses []address) (release func(), err er
 		release()
 		return nil, err
 	}
+	sayRoom(p.log, p.cfg)
 	return release, nil
 }
 

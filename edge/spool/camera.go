@@ -24,6 +24,8 @@ type camera struct {
 	chain    chain
 	gone     map[uint64]bool // segments dropped or set aside
 
+	sealAgain time.Time // a closed file could not be sealed: not before
+
 	held         []heldFile // wait for the time to be known
 	foreign      bootTime   // of the last held file whose time is a guess
 	foreignStart time.Time  // and its label

@@ -110,6 +110,9 @@ func (s *Spool) commitCamera(c *camera) {
 	}
 	var done []segment.Manifest
 	finished := 0
+	if time.Now().Before(c.sealAgain) {
+		closed = nil
+	}
 	for _, f := range closed {
 		list, err := s.sealOrHold(c, f)
 		done = append(done, list...)
@@ -119,6 +122,7 @@ func (s *Spool) commitCamera(c *camera) {
 		if err != nil {
 			s.m.writeErrors.Inc()
 			s.log.Error("segment could not be sealed; trying again", "camera", c.id, "file", f.path, "err", err)
+			c.sealAgain = time.Now().Add(openRetry)
 			break
 		}
 		finished++

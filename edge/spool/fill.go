@@ -41,6 +41,9 @@ const (
 // filled it; on small file systems it is 5 % of them.
 const lastReserve = 1 << 30
 
+// Reserve returns the free space, on a file system of that size, below which footage is dropped.
+func Reserve(size int64) int64 { return min(int64(lastReserve), size/100*(100-markEmergency)) }
+
 // Level returns how full the spool was at the last look.
 func (s *Spool) Level() Level { return Level(s.full.Load()) }
 
@@ -81,7 +84,7 @@ func (s *Spool) look(st fsFill) room {
 		if r.level == LevelEmergency {
 			r.over = max(r.must, st.size/100*(100-markRelief)-st.free)
 		}
-		reserve := min(int64(lastReserve), st.size/100*(100-markEmergency))
+		reserve := Reserve(st.size)
 		if st.free < reserve {
 			r.must = max(r.must, reserve-st.free+st.size/200)
 		}
@@ -104,7 +107,7 @@ func (s *Spool) timeLeft(st fsFill) time.Duration {
 	}
 	if st.size > 0 {
 		kept := max(0, s.used.Load()-backlog)
-		room = min(room, st.free+kept-min(int64(lastReserve), st.size/100*(100-markEmergency)))
+		room = min(room, st.free+kept-Reserve(st.size))
 	}
 	if room == math.MaxInt64 {
 		return -1

@@ -17,7 +17,7 @@ func TestStateWhileNothingIsKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a, l, cfg := newArchive(t), newLens(), testConfig(t)
-		cfg.Segment = 4 * time.Second
+		cfg.Segment, cfg.Ship.RetryMax = 4*time.Second, 2*time.Second
 		a.fail = func(segment.Manifest, int) error { return errDown }
 		disk, free := quickFS(), int64(1<<39)
 		disk.statfs = func(string) (fsFill, error) {

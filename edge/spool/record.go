@@ -65,6 +65,9 @@ func (s *Spool) record(ctx context.Context, c *camera, p media.Profile, identity
 // settle commits what a recording that ends has left, and gives up after a few attempts: recovery then seals it.
 func (s *Spool) settle(c *camera) {
 	for range 3 {
+		c.commitMu.Lock()
+		c.sealAgain = time.Time{}
+		c.commitMu.Unlock()
 		s.commitCamera(c)
 		if !c.pending() {
 			return

@@ -344,7 +344,7 @@ export const zh = {
     clock: "时钟偏差",
     reconnects: "重连",
     lost: "丢包",
-    lostHint: "近 10 秒丢包 {{percent}} %，累计 {{n}} 包，受损画面 {{damaged}} 帧",
+    lostHint: "近 10 秒丢包 {{percent}}%，累计 {{n}} 包，受损画面 {{damaged}} 帧",
     notMeasured: "未检测",
     active: "正常",
     stalled: "录像中断",
