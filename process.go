@@ -41,6 +41,7 @@ type process struct {
 
 func newProcess(ctx context.Context, cfg *config.Config) *process {
 	p := &process{cfg: cfg, log: newLogger(cfg.Log), reg: prometheus.NewRegistry()}
+	limitMemory(p.log)
 	p.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.group, p.ctx = errgroup.WithContext(ctx)
 	for _, w := range cfg.Warnings() {
