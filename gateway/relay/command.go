@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"time"
 
 	"skein/edge/media"
 	"skein/edge/status"
@@ -36,7 +37,8 @@ import (
 // delayed state for a camera on, the pictures of the slot are that camera's. While a slot tours, its states also hold
 // "index" and "total" (where in the list the camera is) and "paused"; a state with "skipped":true is about a camera
 // that was passed by because of its state and reason, and the slot goes on showing what it shows. While a slot shows
-// recorded pictures its state is "replay", "replay" is true, and age_ms and behind_ms tell how old they are. The states
+// recorded pictures its state is "replay", "replay" is true, and age_ms and behind_ms tell how old they are. "rtp" and
+// "taken" (RFC 3339) of a state tell when the pictures of the slot were captured, each by its RTP timestamp. The states
 // of the slot that is listened to have "sound" if that is not as it comes, or cannot be heard: one of the codes that
 // begin with sound-. Figures of "stats" are totals since the connection began, but for jitter_ms.
 
@@ -83,7 +85,27 @@ type stateMessage struct {
 	Replay  bool          `json:"replay,omitempty"`
 	Behind  int64         `json:"behind_ms,omitempty"`
 	Sound   Code          `json:"sound,omitempty"`
+	*pictured
 	*tourState
+}
+
+// pictured ties the RTP timestamps of a slot's pictures to when they were captured: one with the timestamp RTP was at
+// Taken, others as many ticks of 90 kHz before or after. A new one is said whenever they go by another rule.
+type pictured struct {
+	RTP   uint32    `json:"rtp"`
+	Taken time.Time `json:"taken"`
+}
+
+// sameMoment is how far two of them may disagree and still go by one rule.
+const sameMoment = 20 * time.Millisecond
+
+// follows tells whether p goes by the same rule as what was said before.
+func (p *pictured) follows(said *pictured) bool {
+	if said == nil {
+		return false
+	}
+	since := time.Duration(int32(p.RTP-said.RTP)) * time.Second / videoRate
+	return (p.Taken.Sub(said.Taken) - since).Abs() < sameMoment
 }
 
 // tourState is what the states of a touring slot hold besides.

@@ -20,6 +20,7 @@ type tape struct {
 	sound media.Codec // a packet of 20 ms with its number, if not 0
 	asked []time.Time // begin of every range asked for
 	until time.Time   // nothing is recorded from then on; zero: all is
+	gap   [2]int      // pictures from the first to before the second are missing
 }
 
 const (
@@ -49,6 +50,9 @@ func (a *tape) Units(_ context.Context, camera string, from, to time.Time) ([]*m
 		at := a.since.Add(time.Duration(n) * tapeFrame)
 		if !at.Before(to) || (!a.until.IsZero() && !at.Before(a.until)) {
 			return out, nil
+		}
+		if n >= a.gap[0] && n < a.gap[1] {
+			continue
 		}
 		nalu := make([]byte, 400)
 		nalu[0] = 0x41
@@ -161,6 +165,68 @@ func TestReplay(t *testing.T) {
 			t.Fatalf("packet %d at %d follows %d at %d", p.SequenceNumber, p.Timestamp, seq, stamp)
 		}
 		seq, stamp = p.SequenceNumber, p.Timestamp
+	}
+}
+
+// The states of a tile tell of every picture when it was captured, by its RTP timestamp: of live ones, of recorded ones,
+// and of those after a gap that a replay makes short.
+func TestStatesTellWhenPicturesWereTaken(t *testing.T) {
+	t.Parallel()
+	a := &tape{since: time.Now().Add(-5 * time.Minute)}
+	behindGap := int(time.Since(a.since)/tapeFrame) / tapeGOP * tapeGOP
+	a.gap = [2]int{behindGap - 55*25, behindGap - 20*25}
+	r, _ := withTape(t, a)
+	w := newWall(t, r, 1, mayReplay())
+	w.tell(`{"type":"show","slot":0,"camera":"a","profile":"sub"}`)
+	if s := w.state(is(0, "a", "live")); time.Since(s.Taken).Abs() > 5*time.Second {
+		t.Errorf("a live picture is of %v", s.Taken)
+	}
+	w.tell(`{"type":"replay","slot":0,"back_s":60}`)
+	said := []wallState{w.state(func(s wallState) bool { return s.State == "replay" && !s.Taken.IsZero() })}
+	type picture struct {
+		n     int
+		stamp uint32
+	}
+	var seen []picture
+	timeout := time.After(20 * time.Second)
+	for len(seen) == 0 || seen[len(seen)-1].n < a.gap[1]+30 {
+		select {
+		case s := <-w.states:
+			if s.State == "replay" {
+				said = append(said, s)
+			}
+		case p := <-w.packets[0]:
+			if n, _, ok := numbered(p); ok {
+				seen = append(seen, picture{n, p.Timestamp})
+			}
+		case <-timeout:
+			t.Fatalf("%d pictures, gap %v: %v", len(seen), a.gap, seen)
+		}
+	}
+	before, after := 0, 0
+	for _, p := range seen {
+		by := said[0] // the newest that was said of a timestamp not after the picture's
+		for _, s := range said {
+			if int32(p.stamp-s.RTP) >= 0 {
+				by = s
+			}
+		}
+		at := a.since.Add(time.Duration(p.n) * tapeFrame)
+		told := by.Taken.Add(time.Duration(int32(p.stamp-by.RTP)) * time.Second / 90000)
+		if at.Before(said[0].Taken) {
+			continue // on the way to the moment asked for: they pass in an instant
+		}
+		if told.Sub(at).Abs() > tapeFrame {
+			t.Errorf("picture %d at %d was captured at %v, told is %v", p.n, p.stamp, at, told.Sub(at))
+		}
+		if p.n < a.gap[0] {
+			before++
+		} else {
+			after++
+		}
+	}
+	if before < 50 || after < 30 {
+		t.Errorf("%d pictures before the gap and %d after it", before, after)
 	}
 }
 

@@ -67,6 +67,7 @@ type session struct {
 	upOnce  sync.Once
 	wake    chan struct{} // capacity 1: there is catch-up to send
 	hurry   chan struct{} // capacity 1: send reports now
+	stamps  chan struct{} // capacity 1: pictures have timestamps by another rule
 	closing chan struct{} // closed by end
 	endOnce sync.Once
 	cause   atomic.Pointer[string]
@@ -87,6 +88,7 @@ func (r *Relay) newSession(v Viewer, pictures int) *session {
 		relay: r, id: id, viewer: v, since: time.Now(), keys: &handshakeKeys{},
 		log: r.log.With("session", id[:8], "viewer", v.Name),
 		up:  make(chan struct{}), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		stamps:  make(chan struct{}, 1),
 		closing: make(chan struct{}), over: make(chan struct{}), pictures: pictures,
 		remotes: newRemotes(r.conn.LocalAddr()), restarts: rate.NewLimiter(restartsEvery, maxRestarts),
 	}
@@ -112,6 +114,9 @@ func (s *session) pace() { poke(s.wake) }
 
 // report asks run for sender reports soon. It never waits.
 func (s *session) report() { poke(s.hurry) }
+
+// restamped has the page told that a slot's timestamps mean other moments than before.
+func (s *session) restamped() { poke(s.stamps) }
 
 func poke(c chan struct{}) {
 	select {
@@ -290,6 +295,10 @@ func (s *session) serve(ctx context.Context, gone <-chan struct{}) {
 		case <-s.hurry:
 			beats = 0
 			s.sendReports(time.Now())
+		case <-s.stamps:
+			if s.wall != nil {
+				s.wall.restamped()
+			}
 		case <-tick.C:
 			now := time.Now()
 			if beats++; beats <= newReports || beats%calmReports == 0 {

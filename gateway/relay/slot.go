@@ -173,6 +173,24 @@ func (s *slot) open(l *line, o opening) {
 	*g = segment{line: l, from: o.first, out: s.out, delay: s.session.delay.Load()}
 	g.squeeze(o, s.clock.at(o.newest.arrival), s.stamp, s.anySent, l.rate)
 	s.next, s.unit = o.first, 0
+	if s.video {
+		s.session.restamped()
+	}
+}
+
+// pictured tells when the newest picture was captured that the slot has a timestamp for; nil if there is none.
+func (s *slot) pictured() *pictured {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := &s.segments[s.current]
+	if s.line == nil || g.line != s.line {
+		return nil
+	}
+	m, ok := s.line.now()
+	if !ok || m.wall.IsZero() {
+		return nil
+	}
+	return &pictured{RTP: uint32(g.stamp(m.ts)), Taken: m.wall.UTC()}
 }
 
 // deliver sends one unit of l that just came in, if the slot is at the live edge or waits for it. Called by the feed.

@@ -240,6 +240,7 @@ func (t *tile) put(f *feed, asked time.Time, why Code) {
 func (t *tile) describe(f *feed, now time.Time) stateMessage {
 	m := stateMessage{
 		Slot: t.slot.index, Camera: f.key.camera, Profile: f.key.profile, tourState: t.tour.state(),
+		pictured: t.slot.pictured(),
 	}
 	lag := t.wall.session.lag()
 	age := f.age(now) + lag
@@ -329,6 +330,18 @@ func (t *tile) feedShown() *feed {
 func (t *tile) say(m stateMessage) {
 	m.Type, m.Sound = "state", t.wall.soundOf(m.Slot)
 	t.wall.send(m)
+}
+
+// restamped says anew which timestamp means which moment, if that has changed.
+func (t *tile) restamped() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.slot.pictured()
+	if !t.active || t.feed == nil || p == nil || p.follows(t.told.pictured) {
+		return
+	}
+	t.told.pictured = p
+	t.say(t.told)
 }
 
 // tick reports the tile's state.

@@ -211,6 +211,13 @@ func (w *wall) tune() {
 	t.repeat()
 }
 
+// restamped tells of every tile whose pictures have another time than was said.
+func (w *wall) restamped() {
+	for _, t := range w.tiles {
+		t.restamped()
+	}
+}
+
 // tick reports on every tile, once a second.
 func (w *wall) tick() {
 	now := time.Now()

@@ -28,6 +28,8 @@ type wallState struct {
 	Skipped, Paused, Replay              bool
 	Behind                               int64 `json:"behind_ms"`
 	AgeMS                                int64 `json:"age_ms"`
+	RTP                                  uint32
+	Taken                                time.Time
 }
 
 // wallClient is a wall of pion.
