@@ -46,7 +46,16 @@ type answer struct {
 	}
 	Viewer, Way       string // of the viewers' page
 	Streams           int
-	Note, Count, Hint string // of a tour that passed cameras by
+	Note, Count, Hint string // of a tour that passed cameras by; Note of a gap too
+
+	// Of a replay: the picture's file, the time that the console says it has, the position in the film, and what is said
+	// of a gap.
+	Picture, Kind string
+	Time          time.Time
+	Position      float64
+	Next, Asked   bool
+	Bar           int
+	Disabled      []string
 }
 
 // openConsole opens the console of a node, with more of live.mjs's environment.

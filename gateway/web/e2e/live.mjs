@@ -7,6 +7,7 @@
 // as "shot"). Answers are {"ok":true,"ms":…,…} or {"ok":false,"error":…}.
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
+import { replayAnswers } from "./replay.mjs";
 
 const timeout = Number(process.env.TIMEOUT_MS ?? 40_000);
 const base = process.env.BASE_URL;
@@ -134,6 +135,7 @@ async function viewersPage(tab, n, way) {
 const bad = new Set(["frozen", "no_signal", "offline"]);
 
 const answers = {
+  ...replayAnswers(page, timeout, process.env.SHOTS),
   /** `transport` "whep": one connection for each tile. */
   async login({ transport }) {
     await page.goto(`${base}/${transport ? `?transport=${transport}` : ""}`);

@@ -137,6 +137,15 @@ const json = (res, status, body, headers = {}) => {
   res.writeHead(status, { "Content-Type": status < 400 ? "application/json" : "application/problem+json", ...headers });
   res.end(JSON.stringify(body));
 };
+/** The film lasts a minute, whatever is asked for. */
+function timeline(camera, query) {
+  const [from, to] = ["from", "to"].map((k) => Date.parse(query.get(k) ?? ""));
+  const end = Math.min(to, from + 60_000);
+  const iso = (ms) => new Date(ms).toISOString();
+  const gaps = to > end ? [{ from: iso(end), to: iso(to), cause: "camera_off" }] : [];
+  return { camera, from: iso(from), to: iso(to), spans: [{ from: iso(from), to: iso(end), at_s: 0 }], gaps };
+}
+
 const problem = (res, status, type) => json(res, status, { type, title: type, status });
 
 function coverage(q) {
@@ -194,6 +203,7 @@ function api(req, res, url, body) {
   if (!clip) return problem(res, 404, "not-found");
   const old = Date.now() - Date.parse(url.searchParams.get("from") ?? "") > 3_600_000;
   if (old && !url.searchParams.get("retrieval")) return problem(res, 403, "retrieval-required");
+  if (clip.endsWith(".json")) return json(res, 200, timeline(clip.slice(0, -5), url.searchParams));
   if (clip.endsWith(".mp4") && url.searchParams.has("from")) return send(req, res, film, "video/mp4");
   if (clip.endsWith(".m3u8")) return send(req, res, join(work, "c.m3u8"), "application/vnd.apple.mpegurl");
   return send(req, res, join(work, normalize(clip)), "video/mp4");

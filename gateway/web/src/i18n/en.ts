@@ -174,7 +174,9 @@ export const en: Dictionary = {
     selection: "Selected",
     zoomHint: "Click to jump, drag to select",
     window: "Length of the bar",
-    cut: "{{n}} gaps in this range are skipped in play",
+    cut: "A gap was passed over",
+    gapMore: "{{n}} more gaps",
+    next: "Jump to the next footage",
   },
   zone: {
     Asia_Shanghai: "Beijing time (UTC+8)",

@@ -173,7 +173,9 @@ export const zh = {
     selection: "已选",
     zoomHint: "点击跳转；拖动选择时段",
     window: "覆盖条时长",
-    cut: "该时段含 {{n}} 处缺失，播放时会跳过",
+    cut: "已跳过缺失",
+    gapMore: "另有 {{n}} 处缺失",
+    next: "跳到下一段录像",
   },
   zone: {
     Asia_Shanghai: "北京时间 (UTC+8)",

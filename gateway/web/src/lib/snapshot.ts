@@ -5,17 +5,59 @@ export interface Caption {
   note: string;
 }
 
-/** Draws the present picture of a video with its caption below and saves it as PNG. False if there is no picture. */
-export async function saveSnapshot(video: HTMLVideoElement, caption: Caption, file: string): Promise<boolean> {
-  const { videoWidth: w, videoHeight: h } = video;
-  if (w === 0 || h === 0) return false;
+/** One picture of a video, held. */
+export interface Picture {
+  image: CanvasImageSource;
+  width: number;
+  height: number;
+  /** Its own place in the film, seconds, where the browser tells it: the video may have gone on since. */
+  mediaTime?: number;
+  close(): void;
+}
+
+/** The present picture of a video; undefined if there is none. Close it. */
+export function takePicture(video: HTMLVideoElement): Picture | undefined {
+  const { videoWidth: width, videoHeight: height } = video;
+  if (width === 0 || height === 0) return undefined;
+  if (typeof VideoFrame === "function") {
+    try {
+      const f = new VideoFrame(video);
+      const mediaTime = f.timestamp / 1_000_000;
+      return { image: f, width: f.displayWidth, height: f.displayHeight, mediaTime, close: () => f.close() };
+    } catch {
+      // no frame to hold: the element itself can still be drawn
+    }
+  }
+  return { image: video, width, height, close: () => undefined };
+}
+
+/** Draws a picture with its caption below and saves it as PNG. False if there is no picture. */
+export async function saveSnapshot(
+  of: HTMLVideoElement | Picture | undefined,
+  caption: Caption,
+  file: string,
+): Promise<boolean> {
+  const picture = of instanceof HTMLVideoElement ? takePicture(of) : of;
+  if (!picture) return false;
+  const canvas = draw(picture, caption);
+  picture.close();
+  const blob = canvas && (await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, "image/png")));
+  if (!blob) return false;
+  const url = URL.createObjectURL(blob);
+  const link = Object.assign(document.createElement("a"), { href: url, download: file });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  return true;
+}
+
+function draw({ image, width: w, height: h }: Picture, caption: Caption): HTMLCanvasElement | undefined {
   const bar = Math.max(28, Math.round(h * 0.06));
   const canvas = document.createElement("canvas");
   canvas.width = w;
   canvas.height = h + bar;
   const g = canvas.getContext("2d");
-  if (!g) return false;
-  g.drawImage(video, 0, 0, w, h);
+  if (!g) return undefined;
+  g.drawImage(image, 0, 0, w, h);
   g.fillStyle = "#000";
   g.fillRect(0, h, w, bar);
   g.fillStyle = "#fff";
@@ -24,13 +66,7 @@ export async function saveSnapshot(video: HTMLVideoElement, caption: Caption, fi
   g.fillText(`${caption.title}   ${caption.time}`, bar * 0.3, h + bar / 2, w * 0.7);
   g.textAlign = "right";
   g.fillText(caption.note, w - bar * 0.3, h + bar / 2, w * 0.28);
-  const blob = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, "image/png"));
-  if (!blob) return false;
-  const url = URL.createObjectURL(blob);
-  const link = Object.assign(document.createElement("a"), { href: url, download: file });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  return true;
+  return canvas;
 }
 
 /** A file name of camera and time that every file system takes. */

@@ -53,6 +53,12 @@ export function stamp(ms: number, zone = chosen()): string {
   return `${day(ms, zone)} ${clock(ms, zone)}`;
 }
 
+/** yyyy-mm-dd hh:mm:ss.mmm: of one picture, which seconds do not tell from its neighbours. */
+export function stampMs(ms: number, zone = chosen()): string {
+  const whole = Math.floor(ms);
+  return `${stamp(whole, zone)}.${String(((whole % 1000) + 1000) % 1000).padStart(3, "0")}`;
+}
+
 /** hh:mm:ss if it is today in the zone, else with the date: a stale picture must not look like a minute old. */
 export function since(ms: number, now: number, zone = chosen()): string {
   return day(ms, zone) === day(now, zone) ? clock(ms, zone) : stamp(ms, zone);

@@ -8,6 +8,8 @@ export interface FrameReading {
   measured: boolean;
   /** Frames presented a second, over the last two seconds. */
   fps: number;
+  /** RTP timestamp of the newest frame, where it has one. */
+  rtp?: number;
 }
 
 /** The fields of VideoFrameCallbackMetadata that count here; times are DOMHighResTimeStamp. */
@@ -63,7 +65,8 @@ export class FrameMeter {
   read(now: number): FrameReading {
     const from = now - 2000;
     const recent = this.times.filter((t) => t > from).length;
-    return { lastAt: this.last?.at, ageMs: this.last?.ageMs, measured: this.last?.measured ?? false, fps: recent / 2 };
+    const { at, ageMs, measured = false } = this.last ?? {};
+    return { lastAt: at, ageMs, measured, fps: recent / 2, rtp: this.former?.rtpTimestamp };
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ProfileName, State } from "../api/types";
+import type { Moment } from "./moments";
 
 /** What a tile asks for. `auto` leaves main or sub to the gateway where it can choose, else to the tile's size. */
 export interface SlotRequest {
@@ -91,6 +92,8 @@ export interface SlotView {
   sound?: string;
   tour?: TourView;
   replay?: ReplayView;
+  /** When its pictures were captured, where the gateway says so. */
+  moments?: readonly Moment[];
 }
 
 /** The one slot whose sound is heard, if any, and the sound once it is there. */

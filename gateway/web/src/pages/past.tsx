@@ -3,8 +3,9 @@ import { ApiError } from "../api/client";
 import { useTexts } from "../i18n";
 import { clock, length } from "../lib/time";
 import type { LiveTransport, ReplayView } from "../live/transport";
-import { wallTime } from "../replay/bar";
 import { type InstantClip, instantClip } from "../replay/instant";
+import { watchMedia } from "../replay/shown";
+import { pictureAt } from "../replay/timeline";
 import { Icon } from "../ui/icons";
 import { failureText, toast } from "../ui/toast";
 
@@ -104,17 +105,18 @@ function Film({ clip, onAge, onEnd }: { clip: InstantClip; onAge(wall: number): 
   useEffect(() => {
     const v = video.current;
     if (!v) return;
-    const time = () =>
-      v.readyState > 1 && report.current.onAge(wallTime(clip.footage, clip, v.currentTime, v.duration));
+    const stop = watchMedia(v, (media) => {
+      const at = pictureAt(clip.spans, media);
+      if (at !== undefined) report.current.onAge(at);
+    });
     const done = () => report.current.onEnd(false);
     const failed = () => v.error && v.src && report.current.onEnd(true);
-    v.addEventListener("timeupdate", time);
     v.addEventListener("ended", done);
     v.addEventListener("error", failed);
     v.src = clip.url;
     v.play().catch(() => undefined);
     return () => {
-      v.removeEventListener("timeupdate", time);
+      stop();
       v.removeEventListener("ended", done);
       v.removeEventListener("error", failed);
       v.removeAttribute("src");
@@ -127,16 +129,33 @@ function Film({ clip, onAge, onEnd }: { clip: InstantClip; onAge(wall: number): 
 interface Props {
   past: Past;
   view: ReplayView | undefined;
+  /** When the picture on the tile was captured, if that is known. */
+  taken(): number | undefined;
   now: number;
   offset: number;
   onEnd(): void;
 }
 
+/** The picture's time as it is just now, looked at often: a replay leaps over gaps. */
+function useTaken(taken: () => number | undefined, wanted: boolean): number | undefined {
+  const look = useRef(taken);
+  look.current = taken;
+  const [at, setAt] = useState<number>();
+  useEffect(() => {
+    if (!wanted) return;
+    const timer = setInterval(() => setAt(look.current()), lookMs);
+    return () => clearInterval(timer);
+  }, [wanted]);
+  return at;
+}
+
+const lookMs = 100;
+
 /**
  * What lies over a tile that shows the past: its film, and a banner in a colour nothing live has, with the age of the
  * picture. There is no way to have the one without the other.
  */
-export function PastLayer({ past, view, now, offset, onEnd }: Props) {
+export function PastLayer({ past, view, taken, now, offset, onEnd }: Props) {
   const { t } = useTexts();
   const [wall, setWall] = useState<number>();
   const finish = (failed: boolean) => {
@@ -144,7 +163,9 @@ export function PastLayer({ past, view, now, offset, onEnd }: Props) {
     onEnd();
   };
   const asking = past.phase === "asking" || (past.phase === "clip" && wall === undefined);
-  const behind = past.phase === "clip" ? now + offset - (wall ?? now) : (view?.behindMs ?? past.backS * 1000);
+  const own = useTaken(taken, past.phase === "wall");
+  const shown = past.phase === "clip" ? wall : own;
+  const behind = shown === undefined ? (view?.behindMs ?? past.backS * 1000) : now + offset - shown;
   const ran = past.clip && wall !== undefined ? wall - past.clip.from : now - past.since;
   const all = past.clip ? past.clip.to - past.clip.from : past.backS * 1000;
   return (
@@ -158,7 +179,7 @@ export function PastLayer({ past, view, now, offset, onEnd }: Props) {
         {!asking && (
           <time data-testid="past-age">
             {t("past.age", { age: length(Math.max(0, behind)) })}
-            <small>{clock(now + offset - behind)}</small>
+            <small>{clock(shown ?? now + offset - behind)}</small>
           </time>
         )}
         <button type="button" onClick={onEnd} data-testid="past-live">

@@ -3,10 +3,11 @@ import type { Camera, Me, ProfileName } from "../api/types";
 import { reasonText, useTexts } from "../i18n";
 import { fileName, saveSnapshot } from "../lib/snapshot";
 import { useHalfSecond } from "../lib/tick";
-import { length, since, stamp } from "../lib/time";
+import { length, since, stamp, stampMs } from "../lib/time";
 import { visibleSince } from "../lib/visible";
 import type { Heard } from "../live/listen";
 import { useMeter, useStats, useStill } from "../live/meter";
+import { capturedAt } from "../live/moments";
 import { deaf, hearable } from "../live/sound";
 import { deriveTile, type TileState } from "../live/tile";
 import type { LiveTransport, SlotView, TourRequest } from "../live/transport";
@@ -256,10 +257,13 @@ export const Tile = memo(function Tile(p: TileProps) {
     void start(backS);
   };
   const snapshot = async () => {
-    const at = (frames.lastAt ?? now) - (frames.ageMs ?? 0) + p.offset;
-    const caption = { title: `${name}  ${p.unit}`, time: stamp(at), note: p.me.name };
+    const shown = meter.read(Date.now());
+    const own = capturedAt(view.moments, shown.rtp);
+    const at = own ?? (shown.lastAt ?? now) - (shown.ageMs ?? 0) + p.offset;
+    const time = own === undefined ? stamp(at) : stampMs(at);
+    const caption = { title: `${name}  ${p.unit}`, time, note: p.me.name };
     const v = gone ? null : video.current; // what lies under a replay is not what one sees
-    const good = v && !s.veil && (await saveSnapshot(v, caption, fileName(p.assigned ?? "", stamp(at), "png")));
+    const good = v && !s.veil && (await saveSnapshot(v, caption, fileName(p.assigned ?? "", time, "png")));
     if (!good) toast("info", t("wall.noPicture"));
   };
   const drag = (e: DragEvent) => e.dataTransfer.setData("text/skein-tile", String(slot));
@@ -321,7 +325,15 @@ export const Tile = memo(function Tile(p: TileProps) {
           {p.tour && <TourMarks tour={view.tour} now={now} nameOf={p.nameOf} />}
           {!gone && <Notice s={s} view={view} now={now} />}
           {past && (
-            <PastLayer key={past.since} past={past} view={view.replay} now={now} offset={p.offset} onEnd={end} />
+            <PastLayer
+              key={past.since}
+              past={past}
+              view={view.replay}
+              taken={() => capturedAt(view.moments, meter.read(Date.now()).rtp)}
+              now={now}
+              offset={p.offset}
+              onEnd={end}
+            />
           )}
           {note && moving && !gone && <div className="fallback">{reasonText(t, note)}</div>}
           <footer>

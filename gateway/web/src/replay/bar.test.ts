@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { footage, newest, pieces, position, recorded, ticks, total, wallTime } from "./bar";
+import { footage, newest, pieces, recorded, ticks, total } from "./bar";
 
 const t0 = Date.UTC(2026, 10, 23, 4);
 const s = (n: number) => t0 + n * 1000;
@@ -52,26 +52,6 @@ describe("coverage", () => {
   it("ends the newest minute where recording ends", () => {
     expect(newest(f, 60_000)).toEqual({ from: s(30), to: s(90) });
     expect(newest({ spans: [], gaps: [] }, 60_000)).toBeUndefined();
-  });
-});
-
-describe("positions in a clip", () => {
-  const range = { from: s(30), to: s(60) };
-  it.each([
-    [0, 30],
-    [10, 40],
-    [12, 52],
-    [20, 60],
-    [99, 60],
-  ])("without its holes: %d s in is second %d", (at, second) => {
-    expect(wallTime(f, range, at, 20)).toBe(s(second));
-  });
-  it("with its holes: as long as the range", () => expect(wallTime(f, range, 15, 30)).toBe(s(45)));
-  it("finds the way back, from a hole to what follows", () => {
-    expect(position(f, range, s(35), 20)).toBe(5);
-    expect(position(f, range, s(45), 20)).toBe(10);
-    expect(position(f, range, s(55), 20)).toBe(15);
-    expect(position(f, range, s(45), 30)).toBe(15);
   });
 });
 

@@ -1,4 +1,4 @@
-/** The arithmetic of the coverage bar and of playing a range with holes. Times are epoch ms. */
+/** The arithmetic of the coverage bar. Times are epoch ms. */
 import type { Coverage } from "../api/types";
 import { parse } from "../lib/time";
 
@@ -66,35 +66,6 @@ export const total = (parts: readonly Range[]) => parts.reduce((sum, p) => sum +
 export function newest(f: Footage, ms: number): Range | undefined {
   const to = f.spans.reduce((end, s) => Math.max(end, s.to), 0);
   return to > 0 ? { from: to - ms, to } : undefined;
-}
-
-/**
- * The wall-clock time of a position in a clip. A clip either keeps its holes (as long as the range) or leaves them out
- * (as long as what was recorded): its duration tells which.
- */
-export function wallTime(f: Footage, r: Range, position: number, duration: number): number {
-  const parts = recorded(f, r);
-  const withHoles = Math.abs(duration * 1000 - (r.to - r.from)) <= Math.abs(duration * 1000 - total(parts));
-  let rest = position * 1000;
-  if (withHoles || parts.length === 0) return r.from + rest;
-  for (const p of parts) {
-    if (rest <= p.to - p.from) return p.from + rest;
-    rest -= p.to - p.from;
-  }
-  return parts.at(-1)?.to ?? r.to;
-}
-
-/** The position in a clip of a wall-clock time: the reverse of wallTime, to the next recorded moment. */
-export function position(f: Footage, r: Range, at: number, duration: number): number {
-  const parts = recorded(f, r);
-  const withHoles = Math.abs(duration * 1000 - (r.to - r.from)) <= Math.abs(duration * 1000 - total(parts));
-  if (withHoles || parts.length === 0) return Math.max(0, at - r.from) / 1000;
-  let before = 0;
-  for (const p of parts) {
-    if (at <= p.to) return (before + Math.max(0, at - p.from)) / 1000;
-    before += p.to - p.from;
-  }
-  return before / 1000;
 }
 
 /** Round times inside a window for its scale, at most `n` of them, first and last kept clear of the edges. */

@@ -1,24 +1,33 @@
-import { type KeyboardEvent, type PointerEvent, useRef, useState } from "react";
+import { type KeyboardEvent, type PointerEvent, useRef, useState, useSyncExternalStore } from "react";
 import { causeText, gapText, useTexts } from "../i18n";
 import { clock, length } from "../lib/time";
 import { type Footage, pieces, type Range, ticks } from "./bar";
+import type { Shown } from "./shown";
 
 interface Props {
   footage: Footage;
   window: Range;
   selected?: Range;
-  /** Wall-clock time of the picture being played. */
-  playing?: number;
+  /** The picture being played. */
+  shown: Shown;
   onJump(at: number): void;
   onSelect(r: Range): void;
 }
 
+/** The picture's time to a quarter of a second: finer does not show on a bar. */
+const usePlaying = (s: Shown) =>
+  useSyncExternalStore(s.subscribe, () => {
+    const at = s.get();
+    return at === undefined ? undefined : Math.floor(at / 250) * 250;
+  });
+
 const percent = (v: number) => `${(v * 100).toFixed(3)}%`;
 
 /** Time from left to right: recorded, missing with its cause in a colour, and nothing where nothing is known. */
-export function CoverageBar({ footage, window: w, selected, playing, onJump, onSelect }: Props) {
+export function CoverageBar({ footage, window: w, selected, shown, onJump, onSelect }: Props) {
   const { t } = useTexts();
   const bar = useRef<HTMLDivElement>(null);
+  const playing = usePlaying(shown);
   const [drag, setDrag] = useState<{ a: number; b: number }>();
   const share = (at: number) => Math.max(0, Math.min(1, (at - w.from) / (w.to - w.from)));
   const timeAt = (x: number) => {

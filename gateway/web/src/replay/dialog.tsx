@@ -54,7 +54,10 @@ export default function RetrievalDialog({ camera, range, onDone, onCancel }: Pro
           <span>{t("retrieval.reason")} *</span>
           <TextArea
             value={reason}
-            onChange={(e) => setReason(e.target.value)}
+            onChange={(e) => {
+              setReason(e.target.value);
+              setError("");
+            }}
             placeholder={t("retrieval.reasonHint")}
             autoSize={{ minRows: 2, maxRows: 5 }}
             maxLength={500}

@@ -5,7 +5,7 @@ import { fileName } from "../lib/snapshot";
 import { stamp } from "../lib/time";
 import { Icon } from "../ui/icons";
 import { mayDownload } from "./may";
-import type { Clip } from "./player";
+import type { Clip } from "./film";
 import { clipURL, register } from "./retrieval";
 
 const RetrievalDialog = lazy(() => import("./dialog"));

@@ -4,10 +4,12 @@ import type { Coverage } from "../api/types";
 import { rfc3339 } from "../lib/time";
 import { type Footage, footage, newest, type Range } from "./bar";
 import { clipURL } from "./retrieval";
+import { askTimeline, type Stretch } from "./timeline";
 
 export interface InstantClip extends Range {
   url: string;
-  footage: Footage;
+  /** Which moments it shows. */
+  spans: Stretch[];
 }
 
 /** Recording runs some seconds behind: footage older than this is no instant replay any more. */
@@ -30,6 +32,8 @@ export async function instantClip(camera: string, now: number, backS: number, si
   const known = footage(await getJSON<Coverage>(`/v1/coverage?${query}`, { signal, timeoutMs: 5000 }), camera);
   const range = instantRange(known, now, backS);
   if (!range) return undefined;
-  const clip: InstantClip = { ...range, url: clipURL(camera, range, "mp4"), footage: known };
+  const { spans } = await askTimeline(camera, range, undefined, { signal, timeoutMs: 5000 });
+  if (spans.length === 0) return undefined;
+  const clip: InstantClip = { ...range, url: clipURL(camera, range, "mp4"), spans };
   return clip;
 }

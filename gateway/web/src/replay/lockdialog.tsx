@@ -47,7 +47,7 @@ export default function LockDialog({ camera, range, now, onClose, onAbsent }: Pr
   };
   return (
     <Sheet title={t("lock.title")} onClose={onClose}>
-      <form className="lockform" onSubmit={(e) => void submit(e)} noValidate>
+      <form className="lockform" onSubmit={(e) => void submit(e)} onChange={() => setError("")} noValidate>
         <p className="hint">{t("lock.why")}</p>
         <p className="dialog-range">
           {t("retrieval.range", { camera: camera.name, from: stamp(range.from), to: stamp(range.to) })}

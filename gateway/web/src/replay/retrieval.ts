@@ -32,7 +32,7 @@ export async function registerRetrieval(camera: string, r: Range, reason: string
   return id;
 }
 
-export function clipURL(camera: string, r: Range, kind: "mp4" | "m3u8", retrieval?: string): string {
+export function clipURL(camera: string, r: Range, kind: "mp4" | "m3u8" | "json", retrieval?: string): string {
   const query = new URLSearchParams({ from: rfc3339(r.from), to: rfc3339(r.to) });
   if (retrieval) query.set("retrieval", retrieval);
   return `/v1/clips/${encodeURIComponent(camera)}.${kind}?${query}`;

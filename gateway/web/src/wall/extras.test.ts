@@ -273,6 +273,8 @@ describe("a replay on the wall", () => {
     last().say(state(0, "a", { replay: true, behind_ms: 29_500 }));
     await expect(done).resolves.toBe(true);
     expect(session.view(0)).toMatchObject({ replay: { backS: 30, behindMs: 29_500 }, phase: "playing" });
+    last().say(state(0, "a", { replay: true, behind_ms: 29_500, rtp: 7, taken: "2026-11-23T04:00:00.04Z" }));
+    expect(session.view(0).moments).toEqual([{ rtp: 7, at: Date.UTC(2026, 10, 23, 4) + 40 }]);
     expect(session.view(0).epoch).toBeGreaterThan(epoch);
     const during = session.view(0).epoch;
     session.live(0);

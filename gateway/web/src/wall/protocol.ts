@@ -3,6 +3,8 @@
  * the offer, from 0. Either side ignores messages and fields it does not know; a gateway may answer them with an error.
  */
 import type { ProfileName, State } from "../api/types";
+import { parse } from "../lib/time";
+import type { Moment } from "../live/moments";
 
 export const channelLabel = "wall";
 export const wallPath = "/v1/walls";
@@ -106,6 +108,8 @@ export interface SlotState {
   /** The pictures are of the past, by so many ms where known. */
   replay?: boolean;
   behind_ms?: number;
+  /** The picture with the RTP timestamp was captured at that epoch ms. */
+  moment?: Moment;
   /** The slot is listened to and its sound is not as it comes, or cannot be heard: a code that begins with sound-. */
   sound?: string;
 }
@@ -181,8 +185,15 @@ export function decode(data: string, slots: number): SlotState | undefined {
     paused: typeof m.paused === "boolean" ? m.paused : undefined,
     replay: flag(m.replay === true || state === "replay" || (behind ?? 0) > 0),
     behind_ms: behind,
+    moment: moment(m),
     sound: text(m.sound),
   };
+}
+
+function moment(m: Record<string, unknown>): Moment | undefined {
+  const rtp = figure(m.rtp);
+  const at = parse(text(m.taken));
+  return rtp === undefined || at === undefined ? undefined : { rtp, at };
 }
 
 /** The figures of slots in as many messages as their length needs. */

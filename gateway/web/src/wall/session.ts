@@ -1,6 +1,7 @@
 import { Backoff } from "../lib/backoff";
 import { canH265, choose, receivable } from "../live/codecs";
 import { Connection, type ConnectionEvents, type ConnectionOptions, type Down } from "../live/connection";
+import { addMoment } from "../live/moments";
 import { soundNote } from "../live/sound";
 import { StatsReader, slotFigures, soundFigures } from "../live/stats";
 import { sameStops } from "../live/tour";
@@ -222,7 +223,7 @@ export class WallSession implements LiveTransport {
     const stream = new MediaStream([track]);
     this.streams.set(slot, stream);
     this.readers.delete(slot);
-    if (this.wanted.has(slot)) this.table.patch(slot, { stream }, true);
+    if (this.wanted.has(slot)) this.table.patch(slot, { stream, moments: undefined }, true);
   }
 
   private soundCame(track: MediaStreamTrack): void {
@@ -305,6 +306,7 @@ export class WallSession implements LiveTransport {
           ? undefined
           : (reasonKey(m.reason) ?? (m.state === "not_permitted" ? "not_permitted" : undefined)),
         sound: soundNote(m.sound),
+        moments: m.moment ? addMoment(old.moments, m.moment) : old.moments,
         report: { state: m.state, reason: reasonKey(m.reason), ageMs: m.age_ms, fps: m.fps, kbps: m.kbps },
       },
       moving && old.phase !== "playing", // only from now on are the frames this camera's
