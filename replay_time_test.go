@@ -103,8 +103,14 @@ func TestReplayTellsTheTimeOfItsPictures(t *testing.T) {
 		if none.Asked || none.Kind != "none" || !slices.Equal(none.Disabled, []string{"replay-snapshot", "replay-download", "lock"}) {
 			t.Errorf("of a range without footage: %+v", none)
 		}
-		if !none.Next {
-			t.Log("no way on from a range without footage: nothing follows within a day")
+		if none.Next {
+			t.Error("a way on over three days")
+		}
+		if none = ask(from.Add(-10*time.Minute), to.Add(-10*time.Minute), `,"empty":true`); !none.Next {
+			t.Fatalf("no way on to what follows within minutes: %+v", none)
+		}
+		if a := th.ask(`{"do":"next"}`); a.Time.Before(th.Spans[0].From.Add(-frameTime)) || a.Time.After(th.Spans[0].To) {
+			t.Errorf("the way on leads to %v, want the stretch from %v", a.Time, th.Spans[0].From)
 		}
 	})
 }

@@ -183,6 +183,8 @@ func archive(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, ".m3u8"):
 		w.Header().Set("Content-Type", "application/vnd.apple.mpegurl")
 		io.WriteString(w, "#EXTM3U\n#EXT-X-MAP:URI=\"cam0/init.mp4?from=a&to=b\"\n#EXTINF:2.0,\ncam0/1.m4s?from=a&to=b\n#EXT-X-ENDLIST\n")
+	case strings.HasSuffix(r.URL.Path, ".json"):
+		io.WriteString(w, `{"camera":"cam0","spans":[],"gaps":[]}`)
 	default:
 		http.ServeContent(w, r, "", time.Time{}, strings.NewReader("0123456789"))
 	}

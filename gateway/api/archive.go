@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"skein/gateway/access"
 	"skein/gateway/api/problem"
+	"skein/recorder/segment"
 )
 
 // retrievalRequired is the type of the problem that asks for POST /v1/retrievals.
@@ -114,13 +116,44 @@ func (s *Server) clip(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case r.Method == http.MethodHead, c.timeline:
+	case r.Method == http.MethodHead:
 		s.o.Archive.ServeHTTP(w, r) // shows nothing
+	case c.timeline:
+		s.timeline(w, r, c.camera)
 	case c.download:
 		s.download(w, r, p, c)
 	default:
 		s.read(w, r, p, c)
 	}
+}
+
+// timeline serves the times of a clip, with what only a gateway knows of its gaps. It shows nothing.
+func (s *Server) timeline(w http.ResponseWriter, r *http.Request, camera string) {
+	b := s.capture(r)
+	if b.status != http.StatusOK || b.over {
+		b.forward(w, r, b.body.Bytes())
+		return
+	}
+	body := map[string]json.RawMessage{}
+	var gaps []segment.Gap
+	err := json.Unmarshal(b.body.Bytes(), &body)
+	if err == nil {
+		err = json.Unmarshal(body["gaps"], &gaps)
+	}
+	var out []byte
+	if err == nil {
+		gaps = append([]segment.Gap{}, underWay(gaps, s.states()[camera].Recording, s.now())...) // [] and not null
+		body["gaps"], err = json.Marshal(gaps)
+	}
+	if err == nil {
+		out, err = json.Marshal(body)
+	}
+	if err != nil {
+		s.log.Error("the archive's timeline cannot be read", "camera", camera, "err", err)
+		problem.Write(w, r, http.StatusBadGateway, "the archive's answer cannot be read")
+		return
+	}
+	b.forward(w, r, out)
 }
 
 // reading is the key of all readings by one login of one camera's footage under one retrieval.

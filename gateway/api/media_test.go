@@ -254,7 +254,7 @@ func setGuest(t *testing.T, g *gateway, role access.Role, unit string) {
 }
 
 // The newest footage, which the edge has and the archive not yet, is no gap of an unknown cause. That is claimed only for
-// time that the edge's word covers.
+// time that the edge's word covers. A clip's timeline says the same.
 func TestCoverageOfWhatTheEdgeStillHas(t *testing.T) {
 	t.Parallel()
 	at := func(s int) time.Time { return noon().Add(time.Duration(s) * time.Second) }
@@ -275,30 +275,35 @@ func TestCoverageOfWhatTheEdgeStillHas(t *testing.T) {
 			t.Parallel()
 			g := newGateway(t, func(g *gateway, o *api.Options) {
 				o.Health = fixedHealth{{ID: "cam0", Profiles: map[string]status.Profile{"main": {}}, Recording: c.rec}}
-				o.Archive = g.part("archive", func(w http.ResponseWriter, _ *http.Request) {
+				o.Archive = g.part("archive", func(w http.ResponseWriter, r *http.Request) {
 					gap := func(from, to int, cause string) string {
 						return fmt.Sprintf(`{"from":%q,"to":%q,"cause":%q}`, at(from).Format(time.RFC3339), at(to).Format(time.RFC3339), cause)
 					}
-					fmt.Fprintf(w, `{"from":%q,"to":%q,"cameras":[{"camera":"cam0","spans":[],"gaps":[%s,%s,%s]}]}`,
-						at(-600).Format(time.RFC3339), at(0).Format(time.RFC3339),
+					body := `{"from":%q,"to":%q,"cameras":[{"camera":"cam0","spans":[],"gaps":[%s,%s,%s]}]}`
+					if strings.HasSuffix(r.URL.Path, ".json") {
+						body = `{"from":%q,"to":%q,"camera":"cam0","spans":[],"gaps":[%s,%s,%s]}`
+					}
+					fmt.Fprintf(w, body, at(-600).Format(time.RFC3339), at(0).Format(time.RFC3339),
 						gap(-600, -300, "unknown"), gap(-300, -200, "network"), gap(-200, 0, "unknown"))
 				})
 			})
 			a := g.do(t, "admin", "GET", "/v1/coverage?camera=cam0&"+span(-10*time.Minute, 0), "")
-			body := decode[struct {
-				Cameras []struct {
-					Gaps []struct {
-						From  time.Time
-						Cause string
-					}
+			type gaps struct {
+				Gaps []struct {
+					From  time.Time
+					Cause string
 				}
-			}](t, a)
-			var got []string
-			for _, x := range body.Cameras[0].Gaps {
-				got = append(got, fmt.Sprintf("%d %s", int(x.From.Sub(noon()).Seconds()), x.Cause))
 			}
-			if s := strings.Join(got, " "); s != c.want {
-				t.Errorf("gaps %s, want %s", s, c.want)
+			all := decode[struct{ Cameras []gaps }](t, a).Cameras
+			timeline := decode[gaps](t, g.do(t, "admin", "GET", "/v1/clips/cam0.json?"+span(-10*time.Minute, 0), ""))
+			for _, body := range append(all, timeline) {
+				var got []string
+				for _, x := range body.Gaps {
+					got = append(got, fmt.Sprintf("%d %s", int(x.From.Sub(noon()).Seconds()), x.Cause))
+				}
+				if s := strings.Join(got, " "); s != c.want {
+					t.Errorf("gaps %s, want %s", s, c.want)
+				}
 			}
 		})
 	}

@@ -108,6 +108,7 @@ export function replayAnswers(page, timeout, folder) {
       await page.getByTestId("replay-next").click();
       await page.waitForFunction(() => !document.querySelector("[data-testid='replay-next']"), undefined, { timeout });
       await page.waitForTimeout(300);
+      await video("plays");
       return sight();
     },
     /** Saves a snapshot of what is on the screen. */
