@@ -92,7 +92,7 @@ func (r *recorderRole) build(inv *inventory) (err error) {
 	r.role, err = recorder.New(p.cfg.Archive, recorder.Deps{
 		Store: st, Index: ix, Guard: r.guard, Retain: keeper, Ready: r.ready, Free: freeSpace(p.cfg),
 		Evict: evict(keeper), Keep: retention(inv), Log: log, Registry: p.reg,
-		Docs: st, Clips: r.clips,
+		Docs: st, Clips: r.clips, Manifest: st.Manifest, Ships: ships(inv, countEdges(p.cfg)),
 	})
 	return err
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"skein/internal/caller"
 	rowsof "skein/internal/ledger"
 	"skein/recorder/guard"
+	"skein/recorder/segment"
 )
 
 const edge2Token = "token-of-the-second-edge-node"
@@ -115,12 +119,14 @@ func TestANodeIsWhatItIsAllowedToBe(t *testing.T) {
 	h.gateway.awaitArchive(t, began, began.Add(5*time.Second), 40*time.Second, "cam0", "cam1")
 	h.reads(began)
 	h.locks(began)
+	h.forgeries(began)
 	upTo := time.Now()
 	h.gateway.awaitArchive(t, began, upTo, 40*time.Second, "cam0", "cam1")
 	for _, id := range []string{"cam0", "cam1"} {
 		h.whole(id, began, upTo)
 	}
 	h.rows()
+	h.evidence()
 }
 
 // reads tries to read as an edge, and as a gateway that names nobody.
@@ -188,6 +194,120 @@ func (h *hostile) locks(began time.Time) {
 	if err != nil || strings.Count(string(body), `"id"`) != 1 || !strings.Contains(string(body), l.ID) {
 		h.t.Errorf("locks afterwards: %s %v", body, err)
 	}
+}
+
+// forgeries ships, as the first site's edge, what is not its own, not of now, or not what the chain says; and tells of
+// gaps where there are none.
+func (h *hostile) forgeries(began time.Time) {
+	h.t.Helper()
+	m, data := h.newest("cam0")
+	ship := func(camera string, change func(*segment.Manifest)) int {
+		f := m
+		f.Camera, f.Seq = camera, m.Seq+1
+		change(&f)
+		raw, err := json.Marshal(f)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		code, _ := h.ask(edgeToken, http.MethodPut,
+			fmt.Sprintf("/v1/ingest/segments/%s/%d", f.Camera, f.Start.UnixMilli()), data,
+			"Skein-Manifest", base64.StdEncoding.EncodeToString(raw))
+		return code
+	}
+	in2099 := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name, camera string
+		change       func(*segment.Manifest)
+		want         int
+	}{
+		{"its pictures as another site's", "cam1", func(m *segment.Manifest) { m.Seq, m.Prev = 1, segment.Hash{} }, 403},
+		{"a camera that there is not", "no-such-camera-xyz", func(m *segment.Manifest) {}, 403},
+		{"of 2099, of another site", "cam1", func(m *segment.Manifest) { m.Start, m.Seq = in2099, 4_000_000_000 }, 403},
+		{"of 2099", "cam0", func(m *segment.Manifest) { m.Start, m.Seq = in2099, 4_000_000_000 }, 422},
+		{"far above", "cam0", func(m *segment.Manifest) { m.Start, m.Seq = m.Start.Add(time.Second), 4_000_000_000 }, 422},
+		{"a chain of its own", "cam0", func(m *segment.Manifest) { m.Start, m.Prev = m.Start.Add(time.Second), segment.Hash{1} }, 422},
+	} {
+		if code := ship(c.camera, c.change); code != c.want {
+			h.t.Errorf("%s: %d, want %d", c.name, code, c.want)
+		}
+	}
+	from := began.UTC().Truncate(time.Second).Add(time.Second)
+	for _, g := range []struct {
+		camera, to, cause, more string
+		want                    int
+	}{
+		{"cam1", "2036-11-01T00:00:00Z", "privacy_pause", `,"inside":true`, 403},
+		{"cam0", "2036-11-01T00:00:00Z", "privacy_pause", `,"inside":true`, 422},
+		{"cam0", "2036-11-01T00:00:00Z", "network", `,"inside":true`, 422},
+		{"cam0", from.Add(2 * time.Second).Format(time.RFC3339), "privacy_pause", "", 422},
+		{"cam0", from.Add(time.Hour).Format(time.RFC3339), "network", "", 422},
+	} {
+		body := fmt.Sprintf(`{"camera":%q,"from":%q,"to":%q,"cause":%q,"noted":%q%s}`, g.camera, from.Format(time.RFC3339),
+			g.to, g.cause, from.Format(time.RFC3339), g.more)
+		path := fmt.Sprintf("/v1/ingest/gaps/%s/%d", g.camera, from.UnixMilli())
+		if code, answer := h.ask(edgeToken, http.MethodPut, path, body); code != g.want {
+			h.t.Errorf("gap %s: %d %s, want %d", body, code, answer, g.want)
+		}
+	}
+}
+
+// newest returns the newest segment of a camera in the recorder's store.
+func (h *hostile) newest(camera string) (m segment.Manifest, data string) {
+	h.t.Helper()
+	names, err := filepath.Glob(filepath.Join(h.recordings, "v1", camera, "*", "*", "*", "*", "*.mp4"))
+	if err != nil || len(names) == 0 {
+		h.t.Fatal("no segment of ", camera, err)
+	}
+	name := slices.Max(names)
+	doc, err := os.ReadFile(name + ".json")
+	if err == nil {
+		err = json.Unmarshal(doc, &m)
+	}
+	content, rerr := os.ReadFile(name)
+	if err = errors.Join(err, rerr); err != nil {
+		h.t.Fatal(err)
+	}
+	return m, string(content)
+}
+
+// evidence verifies both cameras' day, with every checkpoint.
+func (h *hostile) evidence() {
+	h.t.Helper()
+	days, err := h.days()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, camera := range []string{"cam0", "cam1"} {
+		for _, day := range days {
+			out, errs, err := command(h.t, skeinBinary(h.t), "verify", "--config", h.recorder.file, "--camera", camera, "--day", day)
+			if err != nil {
+				h.t.Errorf("verify %s of %s: exit %d\n%s%s", camera, day, exited(err), out, errs)
+			}
+		}
+	}
+}
+
+// days returns the days of the store's footage.
+func (h *hostile) days() (days []string, err error) {
+	var cameras []string
+	names, err := filepath.Glob(filepath.Join(h.recordings, "v1", "*", "*", "*", "*"))
+	for _, n := range names {
+		rel, rerr := filepath.Rel(filepath.Join(h.recordings, "v1"), n)
+		if rerr != nil {
+			return nil, rerr
+		}
+		camera, day, _ := strings.Cut(filepath.ToSlash(rel), "/")
+		if day = strings.ReplaceAll(day, "/", "-"); !slices.Contains(days, day) {
+			days = append(days, day)
+		}
+		if !slices.Contains(cameras, camera) {
+			cameras = append(cameras, camera)
+		}
+	}
+	if err == nil && (len(days) == 0 || len(cameras) != 2) {
+		err = fmt.Errorf("the store has cameras %v, days %v", cameras, days)
+	}
+	return days, err
 }
 
 // rows reads the recorder's own audit log: who read what through which node, and what was refused.

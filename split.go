@@ -156,6 +156,10 @@ func (c recorderCommand) Run(ctx context.Context) error {
 	}
 	defer release()
 	inv := newInventory(p)
+	if len(inv.current().Sources()) == 0 {
+		p.log.Warn("the recorder has no inventory: each camera belongs to the node that ships it first, and no other can "+
+			"ship it; give the recorder the inventory that edges and gateway have", "key", "cameras or inventory")
+	}
 	rec, err := openRecorder(p, inv)
 	if err != nil {
 		return err

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"fmt"
+
+	"skein/config"
 	"skein/config/district"
+	"skein/internal/caller"
+	"skein/recorder"
 )
 
 // owned chooses the cameras and terminals of an inventory that are a process's own.
@@ -30,4 +35,43 @@ func keep(mine func(district.Camera) bool) owned {
 		}
 		return out
 	}
+}
+
+// ships tells which node may ship a camera's footage to a recorder with this inventory, where so many nodes are edges:
+// the one that the camera names; of a camera that names none the only edge; of one that publishes itself any gateway.
+func ships(inv *inventory, edges int) func(caller.Node, string) error {
+	return func(n caller.Node, camera string) error {
+		in := inv.current()
+		if len(in.Sources()) == 0 {
+			return recorder.ErrFirstContact
+		}
+		c, ok := in.Camera(camera)
+		switch {
+		case !ok:
+			return fmt.Errorf("the recorder's inventory has no camera %.70q", camera)
+		case c.Record == "" || c.Record == district.RecordNone:
+			return fmt.Errorf("camera %s is not recorded, by the recorder's inventory", camera)
+		case c.Edge == n.ID:
+			return nil
+		case c.Edge != "":
+			return fmt.Errorf("camera %s is of node %s, not of %s", camera, c.Edge, n.ID)
+		case c.Pushed() != (n.Kind == caller.Gateway):
+			return fmt.Errorf("camera %s is not one that a node of kind %s ships", camera, n.Kind)
+		case !c.Pushed() && edges > 1:
+			return fmt.Errorf("camera %s names no edge, and there are %d: write edge: NODE in the recorder's inventory", camera,
+				edges)
+		}
+		return nil
+	}
+}
+
+// countEdges returns how many nodes of the configuration are edges.
+func countEdges(cfg *config.Config) int {
+	edges := 0
+	for _, n := range cfg.Access.Nodes {
+		if n.Node().Kind == caller.Edge {
+			edges++
+		}
+	}
+	return edges
 }

@@ -200,6 +200,10 @@ func TestWarnings(t *testing.T) {
 		"access: {replay_window: -1h}\n": {":1:25: access.replay_window: -1h0m0s is negative, so all footage wants a registered"},
 		"access: {tokens: [{name: a, token: 0123456789abcdef, role: admin, unit: yf}]}\n": {
 			`:1:73: access.tokens[0].unit: "yf": there are no units`},
+		"access: {nodes: [{id: edge-1, token: 0123456789abcdef}]}\n": {"access.nodes[0]: node edge-1 has no kind and is treated as an edge"},
+		"access: {nodes: [{id: a, kind: edge, token: 0123456789abcdef}, {id: b, kind: edge, token: 0123456789abcdeg}]}\n" +
+			"units: [{id: yf, name: A, tier: district}]\ncameras: [{id: cam0, name: A, unit: yf, main: \"rtsp://10.0.0.1/a\"}]\n": {
+			"cameras: cam0: no edge is named, and there are 2"},
 	} {
 		path := write(t, text)
 		cfg, err := config.Load(path)

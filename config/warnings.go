@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+
+	"skein/internal/caller"
 )
 
 // Warnings returns what may be meant as it is written but seldom is, one line each, with its place.
@@ -38,7 +40,38 @@ func (c *Config) doubts() []error {
 	for _, w := range c.Access.Warnings() {
 		doubt("%s", w)
 	}
+	if of, edges := c.ofNoEdge(); len(of) > 0 {
+		doubt("cameras: %s: no edge is named, and there are %d: any of them may show its pictures as theirs, and none can ship "+
+			"their footage; write edge: NODE", listed(of), edges)
+	}
 	return out
+}
+
+// ofNoEdge returns the cameras that name no edge, if there is more than one they may be of.
+func (c *Config) ofNoEdge() (cameras []string, edges int) {
+	for _, n := range c.Access.Nodes {
+		if n.Node().Kind == caller.Edge {
+			edges++
+		}
+	}
+	if edges < 2 {
+		return nil, edges
+	}
+	for _, cam := range c.District().Sources() {
+		if cam.Edge == "" && !cam.Pushed() {
+			cameras = append(cameras, cam.ID)
+		}
+	}
+	return cameras, edges
+}
+
+// listed names the first few of many.
+func listed(ids []string) string {
+	const most = 5
+	if len(ids) <= most {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(ids[:most], ", "), len(ids)-most)
 }
 
 // others reports whether other computers can reach an address to listen on.

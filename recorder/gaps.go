@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"skein/recorder/guard"
 	"skein/recorder/segment"
 	"skein/recorder/store"
 )
@@ -21,6 +22,7 @@ import (
 // Documents keeps small named documents; store.Archive is one.
 type Documents interface {
 	PutBlob(ctx context.Context, name string, data []byte) error
+	CreateBlob(ctx context.Context, name string, data []byte) error
 	GetBlob(ctx context.Context, name string) ([]byte, error)
 	DeleteBlob(ctx context.Context, name string) error
 	ListBlobs(ctx context.Context, prefix string) iter.Seq2[string, error]
@@ -77,6 +79,23 @@ func (b *gapBook) find(camera string, from time.Time) (segment.GapDoc, bool) {
 		return segment.GapDoc{}, false
 	}
 	return list[i], true
+}
+
+// crowded reports whether the camera has so many documents of the day of d that there is no room for it.
+func (b *gapBook) crowded(d segment.GapDoc) bool {
+	if b == nil {
+		return false
+	}
+	day := d.From.UTC().Truncate(24 * time.Hour)
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	list := b.cameras[d.Camera]
+	if _, ok := slices.BinarySearchFunc(list, d.From, byFrom); ok {
+		return false // it takes the place of its former version
+	}
+	first, _ := slices.BinarySearchFunc(list, day, byFrom)
+	next, _ := slices.BinarySearchFunc(list, day.AddDate(0, 0, 1), byFrom)
+	return next-first >= maxGapsADay
 }
 
 // note enters the document, in place of an older version.
@@ -298,6 +317,10 @@ func (r *Recorder) ingestGap(w http.ResponseWriter, q *http.Request) {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	if err := r.admitGap(q.Context(), d); err != nil {
+		r.refuseGap(w, q, d, err)
+		return
+	}
 	if err := r.ShipGap(q.Context(), d); err != nil {
 		r.log.Error("gap could not be stored", "camera", d.Camera, "err", err)
 		unavailable(w, "the store cannot take the gap now")
@@ -305,6 +328,28 @@ func (r *Recorder) ingestGap(w http.ResponseWriter, q *http.Request) {
 	}
 	r.m.gaps.Inc()
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// admitGap returns why the node behind ctx may not add the document.
+func (r *Recorder) admitGap(ctx context.Context, d segment.GapDoc) error {
+	if err := r.admit.ships(ctx, d.Camera); err != nil {
+		return err
+	}
+	return r.admit.gap(ctx, d)
+}
+
+// refuseGap answers a document that was not taken.
+func (r *Recorder) refuseGap(w http.ResponseWriter, q *http.Request, d segment.GapDoc, err error) {
+	var no *notAdmitted
+	if !errors.As(err, &no) {
+		r.log.Error("gap could not be compared with the archive", "camera", d.Camera, "err", err)
+		unavailable(w, "the archive cannot be asked now")
+		return
+	}
+	r.m.refused(no.reason)
+	row := guard.Row{Action: guard.ActionGap, Cameras: []string{d.Camera}, From: d.From, To: d.To}
+	guard.Refused(q.Context(), row, no.detail)
+	problem(w, no.status, no.detail)
 }
 
 // noteHoles makes the silences inside a stored segment known to coverage.

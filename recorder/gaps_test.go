@@ -53,7 +53,7 @@ func TestGapDocumentsAreKept(t *testing.T) {
 	shipper := &spool.HTTPShipper{URLs: []string{b.url}, Token: token}
 	defer shipper.Close()
 	for _, d := range []segment.GapDoc{
-		open, closed, open, gapOf("cam", from.Add(-40*24*time.Hour), time.Hour, segment.CausePlanned),
+		open, closed, open, gapOf("cam", from.Add(-40*24*time.Hour), time.Hour, segment.CauseNetwork),
 	} {
 		if err := shipper.ShipGap(t.Context(), d); err != nil {
 			t.Fatal(err)

@@ -79,6 +79,31 @@ func footage(t testing.TB, camera string, seq uint64, start time.Time, seconds i
 	return m, b.Bytes()
 }
 
+// sealed is a segment with its content.
+type sealed struct {
+	m    segment.Manifest
+	data []byte
+}
+
+// chain returns n segments of 4 seconds from noon on that follow each other.
+func chain(t testing.TB, camera string, n int) []sealed {
+	t.Helper()
+	return chainFrom(t, camera, noon, n)
+}
+
+func chainFrom(t testing.TB, camera string, start time.Time, n int) []sealed {
+	t.Helper()
+	var list []sealed
+	for i := range n {
+		m, data := footage(t, camera, uint64(i+1), start.Add(time.Duration(i)*4*time.Second), 4)
+		if i > 0 {
+			m.Prev = list[i-1].m.SHA256
+		}
+		list = append(list, sealed{m, data})
+	}
+	return list
+}
+
 // bed is a recorder over a real directory store and the embedded index.
 type bed struct {
 	t     testing.TB
@@ -86,6 +111,7 @@ type bed struct {
 	store store.Archive
 	index *index.Index
 	rec   *recorder.Recorder
+	cfg   recorder.Config
 	url   string
 }
 
@@ -103,19 +129,37 @@ func newBed(t testing.TB, cfg recorder.Config, change func(*recorder.Deps)) *bed
 		_ = b.index.Close()
 		_ = b.store.Close()
 	})
+	b.cfg = cfg
+	b.start(change)
+	return b
+}
+
+// restart replaces the recorder by a new one of the same archive.
+func (b *bed) restart(change func(*recorder.Deps)) { b.start(change) }
+
+func (b *bed) start(change func(*recorder.Deps)) {
+	t := b.t
+	t.Helper()
 	deps := recorder.Deps{
 		Store: b.store, Index: b.index, Guard: door(t), Registry: prometheus.NewRegistry(),
+		Manifest: b.store.Manifest,
+		Now: func() time.Time { // footage is of a day in November 2026, and never from the future
+			if now := time.Now(); now.After(noon.Add(24 * time.Hour)) {
+				return now
+			}
+			return noon.Add(24 * time.Hour)
+		},
 	}
 	if change != nil {
 		change(&deps)
 	}
-	if b.rec, err = recorder.New(cfg, deps); err != nil {
+	var err error
+	if b.rec, err = recorder.New(b.cfg, deps); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(b.rec.Handler())
 	t.Cleanup(server.Close)
 	b.url = server.URL
-	return b
 }
 
 // The nodes of every bed. Each has a token of its own; that of edge-1 is token.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"skein/recorder/guard"
 	"skein/recorder/segment"
 	"skein/recorder/store"
 )
@@ -72,6 +73,10 @@ func (r *Recorder) ingest(w http.ResponseWriter, q *http.Request) {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	if err := r.admit.ships(q.Context(), m.Camera); err != nil {
+		r.refuse(w, q, m, err)
+		return
+	}
 	switch {
 	case m.Bytes > r.cfg.MaxSegment || q.ContentLength > r.cfg.MaxSegment:
 		r.m.refused("too_large")
@@ -98,7 +103,7 @@ func (r *Recorder) ingest(w http.ResponseWriter, q *http.Request) {
 	began := time.Now()
 	receipt, err := r.receive(w, q, m)
 	if err != nil {
-		r.refuse(w, m, err)
+		r.refuse(w, q, m, err)
 		return
 	}
 	r.m.seconds.Observe(time.Since(began).Seconds())
@@ -115,6 +120,9 @@ func (r *Recorder) receive(w http.ResponseWriter, q *http.Request, m segment.Man
 	if have != nil {
 		return r.indexed(ctx, m, have.Shard, have)
 	}
+	if err := r.admit.segment(ctx, m); err != nil {
+		return segment.Receipt{}, err
+	}
 	body := &bodyReader{body: q.Body, deadline: http.NewResponseController(w), left: m.Bytes}
 	shard, err := r.deps.Store.Put(ctx, m, store.Source{Reader: body, Size: m.Bytes})
 	if body.err != nil { // the store's error may only say that reading failed
@@ -127,10 +135,16 @@ func (r *Recorder) receive(w http.ResponseWriter, q *http.Request, m segment.Man
 }
 
 // refuse answers a segment that was not taken.
-func (r *Recorder) refuse(w http.ResponseWriter, m segment.Manifest, err error) {
+func (r *Recorder) refuse(w http.ResponseWriter, q *http.Request, m segment.Manifest, err error) {
 	log := r.log.With("camera", m.Camera, "seq", m.Seq, "err", err)
 	var cut *bodyError
+	var no *notAdmitted
 	switch {
+	case errors.As(err, &no):
+		r.m.refused(no.reason)
+		row := guard.Row{Action: guard.ActionShip, Cameras: []string{m.Camera}, From: m.Start, To: m.End()}
+		guard.Refused(q.Context(), row, fmt.Sprintf("segment %d: %s", m.Seq, no.detail))
+		problem(w, no.status, no.detail)
 	case errors.Is(err, store.ErrConflict):
 		log.Error("segment refused: another one has its place")
 		r.m.refused("conflict")

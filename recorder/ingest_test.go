@@ -228,9 +228,9 @@ func TestManyAtTheSameTime(t *testing.T) {
 	var wg sync.WaitGroup
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
+	list := chain(t, "cam", 4)
 	for i := range 8 {
-		m, data := footage(t, "cam", uint64(i%4+1), noon.Add(time.Duration(i%4)*4*time.Second), 4)
-		q := b.request(m, data)
+		q := b.request(list[i%4].m, list[i%4].data)
 		wg.Go(func() {
 			resp, err := client.Do(q)
 			if err != nil {

@@ -41,7 +41,8 @@ func newMetrics(r *Recorder, reg prometheus.Registerer) *metrics {
 	refused := prometheus.NewCounterVec(
 		prometheus.CounterOpts(opts("refused_segments_total", "Segments not taken, by reason.")), []string{"reason"})
 	for _, why := range []string{
-		"malformed", "too_large", "busy", "conflict", "hash", "structure", "cut_off", "unavailable",
+		"malformed", "foreign", "time", "cause", "chain", "gaps", "too_large", "busy", "too_slow",
+		"conflict", "hash", "structure", "cut_off", "unavailable",
 	} {
 		m.refusals[why] = refused.WithLabelValues(why)
 	}

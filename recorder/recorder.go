@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"skein/internal/caller"
 	"skein/recorder/guard"
 	"skein/recorder/segment"
 	"skein/recorder/store"
@@ -57,12 +58,18 @@ type Deps struct {
 	Evict func(ctx context.Context, camera string, list []segment.Record) (n int, bytes int64, err error)
 	// Keep tells for how many days footage of a camera is kept; 0 or less is for ever. Nil: for ever.
 	Keep func(camera string) (days int)
-	// Docs keeps gap documents. Nil: gaps are only known from manifests.
+	// Ships tells why a node may not ship a camera's footage, nil if it may. ErrFirstContact: it is the node's that
+	// shipped it first. Nil: always that.
+	Ships func(n caller.Node, camera string) error
+	// Manifest reads the manifest of a stored segment, to compare a neighbour in the chain with it. Nil: not compared.
+	Manifest func(ctx context.Context, shard, key string) (segment.Manifest, error)
+	// Docs keeps gap documents, and whose cameras are. Nil: gaps are only known from manifests.
 	Docs Documents
 	// Free tells the free and the whole space of the store in bytes. Nil: unknown.
 	Free func() (free, size int64, err error)
 	// Ready tells whether store and index can be used, for /readyz. Nil: always.
 	Ready    func(ctx context.Context) error
+	Now      func() time.Time      // nil: time.Now
 	Log      *slog.Logger          // nil: discard
 	Registry prometheus.Registerer // nil: not registered
 }
@@ -80,6 +87,7 @@ type Recorder struct {
 	full  chan struct{} // capacity 1: the archive has grown beyond its bound
 	gaps  *gapBook
 	began beginnings
+	admit *admitter
 }
 
 // New returns a Recorder that has started nothing.
@@ -96,6 +104,7 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 	r.began.of = map[string]beginning{}
 	r.evict.r = r
 	r.early = early{log: deps.Log, cameras: map[string]time.Time{}}
+	r.admit = newAdmitter(r)
 	if deps.Docs != nil {
 		r.gaps = newGapBook(deps.Docs)
 	}
@@ -135,6 +144,13 @@ func (r *Recorder) Reader() http.Handler {
 		problem(w, http.StatusNotFound, "no such resource")
 	})
 	return mux
+}
+
+func (r *Recorder) now() time.Time {
+	if r.deps.Now != nil {
+		return r.deps.Now()
+	}
+	return time.Now()
 }
 
 func (r *Recorder) ready(w http.ResponseWriter, q *http.Request) {

@@ -73,6 +73,9 @@ func (r *Recorder) indexed(ctx context.Context, m segment.Manifest, shard string
 		}
 	}
 	r.m.stored(m, have != nil)
+	if have == nil {
+		r.admit.advance(m.Camera, chainHead{m.Seq, m.Start})
+	}
 	return segment.Receipt{
 		Camera: m.Camera, Start: m.Start, Seq: m.Seq, SHA256: m.SHA256, Bytes: m.Bytes, Key: rec.Key(m.Camera),
 		Shard: shard, Stored: time.Now().UTC(),

@@ -230,7 +230,9 @@ func (s *Spool) gapLane(ctx context.Context, shipper GapShipper) {
 
 // shipGaps ships what there is; false if the archive did not take all.
 func (s *Spool) shipGaps(ctx context.Context, shipper GapShipper) bool {
+	all := true
 	for _, c := range s.all() {
+	camera:
 		for {
 			docs := c.gapsToTell()
 			for _, d := range docs {
@@ -238,6 +240,11 @@ func (s *Spool) shipGaps(ctx context.Context, shipper GapShipper) bool {
 				if err != nil && !isRefused(err) {
 					s.noteShipError(err)
 					return false
+				}
+				if isForbidden(err) { // whose camera it is may change; the others' gaps do not wait for that
+					s.noteShipError(err)
+					all = false
+					break camera
 				}
 				if err != nil {
 					s.log.Error("archive refuses a gap", "camera", c.id, "from", d.From, "to", d.To, "err", err)
@@ -249,7 +256,7 @@ func (s *Spool) shipGaps(ctx context.Context, shipper GapShipper) bool {
 			}
 		}
 	}
-	return true
+	return all
 }
 
 // gapsToTell returns documents that the archive does not have, at most gapsTogether.

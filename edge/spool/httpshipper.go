@@ -213,18 +213,23 @@ func readReceipt(resp *http.Response, base string) (segment.Receipt, error) {
 		}
 		return r, nil
 	}
-	var p struct{ Title, Detail string }
-	_ = json.Unmarshal(data, &p)
-	detail := fmt.Sprintf("%.300s", p.Detail)
-	if detail == "" {
-		detail = http.StatusText(resp.StatusCode)
-	}
+	detail := detailOf(data, resp.StatusCode)
 	switch resp.StatusCode {
-	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusLengthRequired,
-		http.StatusUnprocessableEntity:
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusConflict, http.StatusRequestEntityTooLarge,
+		http.StatusLengthRequired, http.StatusUnprocessableEntity:
 		return r, &RefusedError{Status: resp.StatusCode, Detail: detail}
 	}
 	return r, fmt.Errorf("recorder %s answers %d: %s", redact(base), resp.StatusCode, detail)
+}
+
+// detailOf returns what a problem document (RFC 9457) says, shortened.
+func detailOf(answer []byte, status int) string {
+	var p struct{ Detail string }
+	_ = json.Unmarshal(answer, &p) // another answer tells nothing but its status
+	if p.Detail == "" {
+		return http.StatusText(status)
+	}
+	return fmt.Sprintf("%.300s", p.Detail)
 }
 
 // ShipGap implements GapShipper: PUT {URL}/v1/ingest/gaps/{camera}/{from in unix ms} with the document as JSON.
@@ -268,12 +273,12 @@ func (h *HTTPShipper) putGap(ctx context.Context, base string, d segment.GapDoc,
 		return fmt.Errorf("ship a gap to %s: %w", redact(base), err)
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxReceipt)) // so that the connection is used again
-	switch {
-	case resp.StatusCode < 300:
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxReceipt)) // to its end: the connection is used again
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
 		return nil
-	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusBadRequest:
-		return &RefusedError{Status: resp.StatusCode, Detail: http.StatusText(resp.StatusCode)}
+	case http.StatusNotFound, http.StatusBadRequest, http.StatusForbidden, http.StatusUnprocessableEntity:
+		return &RefusedError{Status: resp.StatusCode, Detail: detailOf(answer, resp.StatusCode)}
 	}
 	return fmt.Errorf("recorder %s answers %d to a gap", redact(base), resp.StatusCode)
 }

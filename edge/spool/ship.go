@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -164,6 +165,12 @@ func (l *lane) start(ctx context.Context, e entry, limiter *rate.Limiter) {
 func isRefused(err error) bool {
 	var r *RefusedError
 	return errors.As(err, &r)
+}
+
+// isForbidden reports whether the archive takes nothing of the camera from this node.
+func isForbidden(err error) bool {
+	var r *RefusedError
+	return errors.As(err, &r) && r.Status == http.StatusForbidden
 }
 
 // errLocal: the segment cannot be read here; the archive has nothing to do with it.

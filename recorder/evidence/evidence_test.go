@@ -376,3 +376,72 @@ func FuzzCheckpoint(f *testing.F) {
 		}
 	})
 }
+
+// What a forged segment says of the future, or beyond a hole that nothing explains, does not become the head of a chain.
+func TestHeadIsTheEndOfAContinuousChain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		do   func(t *testing.T, a *archive, k *evidence.Keeper)
+		want uint64
+	}{
+		{"nothing", func(*testing.T, *archive, *evidence.Keeper) {}, 10},
+		{"dated 2099", func(t *testing.T, a *archive, _ *evidence.Keeper) {
+			m, data := storetest.Segment("cam", 4_000_000_000, 500)
+			m.Start, m.Prev = time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC), segment.Hash{1}
+			a.put(t, m, data)
+		}, 10},
+		{"far above", func(t *testing.T, a *archive, _ *evidence.Keeper) {
+			m, data := storetest.Segment("cam", 4_000_000_000, 500)
+			m.Start, m.Prev = a.chain["cam"][9].End(), segment.Hash{1}
+			a.put(t, m, data)
+		}, 10},
+		{"a backlog is missing", func(t *testing.T, a *archive, _ *evidence.Keeper) { a.miss(t, 4, 7) }, 3},
+		{"a backlog is missing that an earlier checkpoint is beyond", func(t *testing.T, a *archive, k *evidence.Keeper) {
+			if _, err := k.Write(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			a.miss(t, 4, 7)
+		}, 10},
+		{"given up", func(t *testing.T, a *archive, _ *evidence.Keeper) {
+			a.giveUp(t, "cam", 4, 5)
+			a.giveUp(t, "cam", 6, 7)
+		}, 10},
+		{"given up in part", func(t *testing.T, a *archive, _ *evidence.Keeper) {
+			a.miss(t, 6, 7)
+			a.giveUp(t, "cam", 4, 5)
+		}, 3},
+		{"begun anew", func(t *testing.T, a *archive, k *evidence.Keeper) {
+			if _, err := k.Write(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			m, data := storetest.Segment("cam", 1, 700)
+			m.Start = a.chain["cam"][9].End().Add(time.Minute)
+			a.put(t, m, data)
+			a.miss(t, 1, 8)
+		}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a := newArchive(t)
+			a.record(t, "cam", 10)
+			k := a.keeper(keyOf(1))
+			k.Now = func() time.Time { return a.chain["cam"][9].End().Add(time.Minute) }
+			c.do(t, a, k)
+			cp, err := k.Write(t.Context())
+			if err != nil || len(cp.Heads) != 1 || cp.Heads[0].Seq != c.want {
+				t.Errorf("heads %+v, %v; want %d", cp.Heads, err, c.want)
+			}
+		})
+	}
+}
+
+// miss takes segments first to last (from 1) of cam away without a word.
+func (a *archive) miss(t *testing.T, first, last int) {
+	t.Helper()
+	for _, m := range a.chain["cam"][first-1 : last] {
+		if err := a.x.Remove(t.Context(), "cam", m.Record(store.LocalShard)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -148,32 +148,3 @@ func (k *Keeper) heads(ctx context.Context) ([]Head, error) {
 
 // errNoHead means that the camera lost its last segment to retention meanwhile.
 var errNoHead = errors.New("no segment")
-
-func (k *Keeper) head(ctx context.Context, camera string) (Head, error) {
-	days, err := k.Index.Days(ctx, camera)
-	if err != nil {
-		return Head{}, err
-	}
-	if len(days) == 0 {
-		return Head{}, errNoHead
-	}
-	day := days[len(days)-1]
-	records, err := k.Index.Range(ctx, camera, segment.Range{From: day, To: day.AddDate(0, 0, 1)})
-	if err != nil {
-		return Head{}, err
-	}
-	if len(records) == 0 {
-		return Head{}, errNoHead
-	}
-	last := records[0]
-	for _, r := range records {
-		if r.Seq > last.Seq {
-			last = r
-		}
-	}
-	m, err := k.Manifests.Manifest(ctx, last.Shard, last.Key(camera))
-	if err != nil {
-		return Head{}, err
-	}
-	return Head{Camera: camera, Seq: m.Seq, SHA256: m.SHA256}, nil
-}

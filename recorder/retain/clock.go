@@ -86,14 +86,19 @@ func (c *Clock) Begin(ctx context.Context, ix Index) error {
 	if err != nil {
 		return fmt.Errorf("newest footage: %w", err)
 	}
+	c.mu.Lock()
+	limit := c.read().Round(0).AddDate(0, 0, 1) // days to come are no footage: they tell nothing of the clock
+	c.mu.Unlock()
 	var newest time.Time
 	for _, id := range cameras {
 		days, err := ix.Days(ctx, id)
 		if err != nil {
 			return fmt.Errorf("newest footage of camera %s: %w", id, err)
 		}
-		if n := len(days); n > 0 && days[n-1].After(newest) {
-			newest = days[n-1]
+		for _, day := range days {
+			if day.After(newest) && day.Before(limit) {
+				newest = day
+			}
 		}
 	}
 	if newest.IsZero() {

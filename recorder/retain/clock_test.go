@@ -73,6 +73,7 @@ func (days) Range(context.Context, string, segment.Range) ([]segment.Record, err
 func TestClockThatBootsInAnotherYear(t *testing.T) {
 	t.Parallel()
 	today := time.Now().UTC().Truncate(24 * time.Hour)
+	forged := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		newest time.Time
 		set    time.Duration
@@ -87,7 +88,7 @@ func TestClockThatBootsInAnotherYear(t *testing.T) {
 		m := &machine{start: time.Now(), set: c.set}
 		ix := days{}
 		if !c.newest.IsZero() {
-			ix["gate"], ix["yard"] = []time.Time{c.newest.AddDate(0, -1, 0), c.newest}, nil
+			ix["gate"], ix["yard"] = []time.Time{c.newest.AddDate(0, -1, 0), c.newest, forged}, nil
 		}
 		clock := NewClock(m.now, nil)
 		if err := clock.Begin(t.Context(), ix); err != nil {
