@@ -131,8 +131,19 @@ func (b *nalBuilder) take() unit {
 	return u
 }
 
+// course is what a packet says about the picture that it belongs to.
+type course uint8
+
+const (
+	neither course = iota // may come at the end of a picture or before one
+	begins                // a picture begins with it
+	goesOn                // it is the middle or the end of one
+)
+
 // codecNALs is what differs between H.264 and H.265.
 type codecNALs interface {
+	// course judges one payload.
+	course(payload []byte) course
 	// split hands the NAL units or fragments of one payload to the builder.
 	split(b *nalDepacketizer, payload []byte) error
 	// note looks at one whole NAL unit.
@@ -148,6 +159,15 @@ type nalDepacketizer struct {
 	nalBuilder
 	codec  codecNALs
 	noteFn func([]byte)
+
+	// Some cameras set the marker on each NAL unit, some on each packet. Where a picture went on behind a marker, markers
+	// mean nothing any more. Where one stands behind parameter sets, those of the first picture do not: such a picture
+	// ends where the next one begins, by timestamp or by its first slice.
+	untrue bool
+	doubt  bool // about the markers of the unit at hand
+	sure   bool // there was a doubt, and the picture did not go on
+	marked bool // the picture at hand had one
+	ended  bool // the last unit ended with its marker, and its timestamp was ts
 }
 
 func newNALDepacketizer(c codecNALs) *nalDepacketizer {
@@ -163,23 +183,42 @@ func (d *nalDepacketizer) push(p *packet, lost bool, emit func(unit)) error {
 			d.damaged = true
 		}
 	}
-	if d.active && p.ts != d.ts {
+	switch same := p.ts == d.ts; {
+	case d.active && !same:
+		d.sure = d.sure || d.marked && !d.untrue
 		d.dropOpen() // its end never came
 		// Parameter sets sent with a timestamp of their own belong to the picture that follows.
 		d.finish(emit)
-	}
-	d.active, d.ts = true, p.ts
-	err := d.codec.split(d, p.payload)
-	// Some cameras set the marker on each NAL unit: without a slice the unit is not whole yet.
-	if p.marker {
+	case d.active && d.marked && d.codec.course(p.payload) == begins:
 		d.dropOpen()
 		d.finish(emit)
+	case same && (d.ended || d.marked) && d.codec.course(p.payload) == goesOn:
+		d.untrue = true
+	}
+	d.active, d.ts, d.ended = true, p.ts, false
+	err := d.codec.split(d, p.payload)
+	if p.marker {
+		d.mark(emit)
 	}
 	return err
 }
 
+// mark takes the marker, which should be on the last packet of a picture.
+func (d *nalDepacketizer) mark(emit func(unit)) {
+	d.untrue = d.untrue || d.open
+	d.doubt = d.doubt || !d.sure && !d.picture && len(d.ends) > 0
+	if d.untrue || d.doubt {
+		d.marked = d.marked || d.picture
+		return
+	}
+	d.dropOpen()
+	d.ended = d.picture
+	d.finish(emit)
+}
+
 // finish ends a unit if it holds a picture. If not, what it holds goes to the next picture, and what it lost is gone.
 func (d *nalDepacketizer) finish(emit func(unit)) {
+	d.doubt, d.marked = false, false
 	if d.picture {
 		emit(d.take())
 		return

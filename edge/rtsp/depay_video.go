@@ -33,6 +33,35 @@ func (h264NALs) split(d *nalDepacketizer, p []byte) error {
 	return nil
 }
 
+func (h h264NALs) course(p []byte) course {
+	if len(p) < 2 {
+		return neither
+	}
+	switch typ := p[0] & 0x1f; {
+	case typ == 1 || typ == 2 || typ == 5:
+		return firstSlice(p[1]) // first_mb_in_slice, see note
+	case typ == 3 || typ == 4:
+		return goesOn
+	case typ >= 6 && typ <= 9 || typ >= 14 && typ <= 18: // section 7.4.1.2.3
+		return begins
+	case typ == 24 && len(p) > 4:
+		return h.course(p[3:])
+	case typ == 28 && p[1]&0x80 == 0:
+		return goesOn
+	case typ == 28 && len(p) > 2:
+		return h.course([]byte{p[0]&0xe0 | p[1]&0x1f, p[2]})
+	}
+	return neither
+}
+
+// firstSlice judges a slice by the bit that tells whether it is the first of its picture.
+func firstSlice(b byte) course {
+	if b&0x80 != 0 {
+		return begins
+	}
+	return goesOn
+}
+
 func startCode(p []byte) bool {
 	return len(p) > 3 && p[0] == 0 && p[1] == 0 && (p[2] == 1 || (p[2] == 0 && p[3] == 1))
 }
@@ -83,6 +112,25 @@ func (h265NALs) split(d *nalDepacketizer, p []byte) error {
 		return errPayload
 	}
 	return nil
+}
+
+func (h h265NALs) course(p []byte) course {
+	if len(p) < 3 {
+		return neither
+	}
+	switch typ := p[0] >> 1 & 0x3f; {
+	case typ < 32:
+		return firstSlice(p[2])
+	case typ >= 32 && typ <= 35 || typ == 39 || typ >= 41 && typ <= 44: // section 7.4.2.4.4
+		return begins
+	case typ == 48 && len(p) > 6:
+		return h.course(p[4:])
+	case typ == 49 && p[2]&0x80 == 0:
+		return goesOn
+	case typ == 49 && len(p) > 3:
+		return h.course([]byte{p[0]&0x81 | p[2]&0x3f<<1, p[1], p[3]})
+	}
+	return neither
 }
 
 func (h265NALs) note(b *nalBuilder, nalu []byte) {
