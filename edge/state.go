@@ -45,10 +45,26 @@ func (s *source) profileStatus(now time.Time) status.Profile {
 	if p.State == status.Live && s.delay() > delayedAfter {
 		p.State = status.Delayed
 	}
-	if (p.State == status.Live || p.State == status.Delayed) && st.Loss >= lossFrom {
-		p.Reason = status.ReasonCameraLoss
+	switch {
+	case p.State == status.NoSignal && p.Reason == status.ReasonNoKeyFrame && connected(st, last, active):
+		p.Detail, p.Retry = "pictures arrive, waiting for a key frame to begin with", time.Time{}
+	case p.State == status.Live, p.State == status.Delayed:
+		p.Reason = besideLive(st)
 	}
 	return p
+}
+
+// besideLive tells what else people should know of a camera whose pictures arrive: the worst of it.
+func besideLive(st rtsp.Snapshot) status.Reason {
+	switch {
+	case st.Loss >= lossFrom:
+		return status.ReasonCameraLoss
+	case st.BadStamps:
+		return status.ReasonBadStamps
+	case st.Refresh == status.RefreshGradual:
+		return status.ReasonGradual
+	}
+	return status.ReasonNone
 }
 
 // delay is how far the newest unit's capture time lay behind its arrival.

@@ -54,6 +54,8 @@ type Timeline struct {
 	// Reorder tells that units may arrive in another order than they are shown (B-frames): timestamps then may
 	// legitimately go back a little.
 	Reorder bool
+	// Fields tells that units may be fields of an interlaced picture: two may share a timestamp.
+	Fields bool
 	// TrustSender takes wall time from the sender's RTCP reports as soon as there is one: for streams that come from
 	// one of our own edges, whose clock is the archive's.
 	TrustSender bool
@@ -74,6 +76,11 @@ type Timeline struct {
 	rawMax  int64
 	lastPTS int64
 	maxPTS  int64
+	pace    int64 // ticks from one unit to the next, on average
+	recent  recentTimes
+	still   standstill
+
+	bad     float64 // share of units whose timestamp repeated or went back, lately
 	ptsBase int64
 
 	mono0, lastMono time.Duration
@@ -123,6 +130,7 @@ func NewTimeline(clockRate int, epochs *Epochs) *Timeline {
 // timestamp rtp whose last packet arrived at arrival, a time with Go's monotonic reading.
 func (t *Timeline) Map(rtp uint32, arrival time.Time) (pts int64, epoch uint32, wall time.Time) {
 	mono, now := t.clock(arrival)
+	rtp = t.still.move(rtp, mono, t)
 	switch {
 	case !t.started:
 		t.open(rtp, mono, now)
@@ -131,8 +139,8 @@ func (t *Timeline) Map(rtp uint32, arrival time.Time) (pts int64, epoch uint32, 
 	default:
 		t.advance(rtp, mono, now)
 	}
+	pts = t.repair(mono)
 	t.lastMono = mono
-	pts = t.repair()
 	return pts, t.epoch, t.wallOf(rtp, mono)
 }
 
@@ -164,6 +172,7 @@ func (t *Timeline) Resume(rtp uint32, arrival time.Time) {
 		return
 	}
 	mono, _ := t.clock(arrival)
+	rtp += t.still.added
 	t.sr.ok = false // it spoke of the old timestamps
 	elapsed := t.ticks(mono - t.lastMono)
 	if off := int64(int32(rtp-t.lastRTP)) - elapsed; off < t.ticks(stepLimit) && off > -t.ticks(stepLimit) {
@@ -264,12 +273,39 @@ func (t *Timeline) media(ticks int64) time.Duration {
 
 func (t *Timeline) least() time.Duration { return min(t.window[0].min, t.window[1].min) - t.corr }
 
-// repair turns the raw timestamp into a presentation time that never repeats.
-func (t *Timeline) repair() int64 {
+// leastStep is the part of a second by which the times of two units differ at least: a player that counts in
+// milliseconds still tells them apart, also while the mapping settles.
+const leastStep = 500
+
+// repair turns the raw timestamp into a presentation time that differs from those of other units. A unit whose timestamp
+// repeats or goes back is placed behind the one before by the time of its arrival.
+func (t *Timeline) repair(mono time.Duration) int64 {
 	pts := t.ptsBase + int64(math.Round(float64(t.raw)*t.scale))
-	if pts == t.lastPTS || (!t.Reorder && pts <= t.lastPTS) {
-		pts = t.lastPTS + 1
+	least := int64(t.rate / leastStep)
+	t.bad -= t.bad / 64
+	switch {
+	case t.maxPTS < t.ptsBase: // first of the epoch
+	case t.Reorder:
+		if free := t.recent.apart(pts, least); free != pts {
+			pts = free
+			t.bad += 1. / 64
+		}
+	default:
+		step := pts - t.lastPTS
+		if step < least {
+			arrived := int64((mono - t.lastMono).Seconds() * t.rate)
+			step = max(least, min(arrived, t.pace*3/4))
+			pts = t.lastPTS + step
+			if !t.Fields || t.spacing != 0 {
+				t.bad += 1. / 64
+			}
+		}
+		if t.pace == 0 {
+			t.pace = step
+		}
+		t.pace += (step - t.pace) / 16
 	}
+	t.recent.note(pts)
 	t.lastPTS = pts
 	t.maxPTS = max(t.maxPTS, pts)
 	return pts
@@ -331,7 +367,7 @@ func (t *Timeline) correct(m, delay time.Duration) {
 // SenderReport takes an RTCP sender report (RFC 3550 section 6.4.1): the sender's clock ntp at RTP timestamp rtp. One
 // that comes before the first unit is kept for it.
 func (t *Timeline) SenderReport(ntp time.Time, rtp uint32) {
-	t.sr = senderReport{ok: true, ntp: ntp.UTC(), rtp: rtp}
+	t.sr = senderReport{ok: true, ntp: ntp.UTC(), rtp: rtp + t.still.added}
 	if t.started {
 		t.measure()
 	}

@@ -19,6 +19,8 @@ type depacketizer interface {
 	push(p *packet, lost bool, emit func(unit)) error
 	// flush ends the unit at hand: nothing more of it will come.
 	flush(emit func(unit))
+	// end is flush at the end of the stream: what is not known to be whole is given up.
+	end(emit func(unit))
 }
 
 // Limits of one access unit. A camera that exceeds them is broken or hostile.
@@ -229,6 +231,12 @@ func (d *nalDepacketizer) finish(emit func(unit)) {
 	d.damaged = false
 }
 
+func (d *nalDepacketizer) end(emit func(unit)) {
+	if d.active && d.marked && !d.open {
+		d.finish(emit)
+	}
+}
+
 func (d *nalDepacketizer) flush(emit func(unit)) {
 	if d.active {
 		d.dropOpen()
@@ -272,6 +280,7 @@ func (d *nalDepacketizer) fragment(start, end bool, header, part []byte) {
 }
 
 func (*frames) flush(func(unit)) {} // a unit that is not whole is given up
+func (*frames) end(func(unit))   {}
 
 // frames depacketises codecs whose units the RTSP library assembles: audio and JPEG, a few small packets each.
 type frames struct {

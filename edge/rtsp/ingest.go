@@ -57,7 +57,7 @@ func newIngest(tracks []*selected, sink Sink, stats *Stats, o ingestOptions) *in
 			source: sourceFilter{any: o.ignoreSSRC}, timeline: media.NewTimeline(s.track.ClockRate, o.epochs),
 		}
 		t.timeline.TrustSender = o.trustSender
-		t.timeline.Reorder = s.track.BFrames
+		t.timeline.Reorder, t.timeline.Fields = s.track.BFrames, hasFields(&s.track)
 		t.takeFn, t.emitFn = t.take, t.emit
 		in.tracks = append(in.tracks, t)
 		in.waiting = in.waiting || s.track.Codec.IsVideo()
@@ -82,6 +82,7 @@ func (in *ingest) close() {
 	}
 	for _, t := range in.tracks {
 		t.order.flush(t.takeFn)
+		t.depay.end(t.emitFn)
 	}
 	in.closed = true
 }
@@ -226,6 +227,7 @@ func (t *track) emit(u unit) {
 		if !u.damaged {
 			in.stats.note(&in.stats.lastWhole, t.arrival)
 		}
+		in.stats.badStamps.Store(t.timeline.BadStamps())
 		l.access = t.group.place(l.access, pts, epoch)
 		if l.key {
 			t.group.first = in.waiting
@@ -254,6 +256,6 @@ func (in *ingest) redescribe(t *track, cur media.Track) {
 	d := &media.Description{Tracks: append([]media.Track(nil), in.desc.Tracks...)}
 	d.Tracks[t.index] = cur
 	in.desc = d
-	t.timeline.Reorder = cur.BFrames
+	t.timeline.Reorder, t.timeline.Fields = cur.BFrames, hasFields(&cur)
 	in.describe()
 }

@@ -98,6 +98,12 @@ func applyH264SPS(t *media.Track, nalu []byte) bool {
 	return true
 }
 
+// hasFields reports whether the track's units may be fields (ITU-T H.264 section 7.4.2.1.1, frame_mbs_only_flag).
+func hasFields(t *media.Track) bool {
+	var s h264.SPS
+	return t.Codec == media.H264 && s.Unmarshal(t.SPS) == nil && !s.FrameMbsOnlyFlag
+}
+
 // neverReorders reports whether the SPS itself rules out that pictures are shown in another order than decoded.
 func neverReorders(nalu []byte) bool {
 	var s h264.SPS

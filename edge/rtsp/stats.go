@@ -27,6 +27,7 @@ type Stats struct {
 	codecs    atomic.Pointer[codecs]
 	offset    atomic.Int64
 	offsetOK  atomic.Bool
+	badStamps atomic.Bool
 }
 
 type codecs struct {
@@ -54,6 +55,8 @@ type Snapshot struct {
 	// KeyEvery is the time between the two newest key frames, 0 if not known; Refresh is how decoding begins at one.
 	KeyEvery time.Duration
 	Refresh  status.Refresh
+	// BadStamps tells that the picture's timestamps stand still, or often repeat or go back: times are those of arrival.
+	BadStamps bool
 
 	FPS           float64 // over the last seconds
 	Kbps          int     // over the last seconds
@@ -82,8 +85,8 @@ func (s *Stats) snapshot(now time.Time) Snapshot {
 		Malformed: s.malformed.Load(), Damaged: s.damaged.Load(), Units: s.units.Load(), Keys: s.keys.Load(),
 		Connected: at(&s.connected), LastByte: at(&s.lastByte), LastRTP: at(&s.lastRTP),
 		LastFrame: at(&s.lastFrame), LastKey: at(&s.lastKey),
-		KeyEvery: time.Duration(s.keyEvery.Load()),
-		FPS:      float64(s.milliFPS.Load()) / 1000, Kbps: int(s.kbps.Load()),
+		KeyEvery: time.Duration(s.keyEvery.Load()), BadStamps: s.badStamps.Load(),
+		FPS: float64(s.milliFPS.Load()) / 1000, Kbps: int(s.kbps.Load()),
 		Loss:        float64(s.lossPPM.Load()) / 1e6,
 		ClockOffset: time.Duration(s.offset.Load()), ClockKnown: s.offsetOK.Load(),
 	}
@@ -124,6 +127,7 @@ func (s *Stats) begin(transport string, now time.Time) {
 	s.note(&s.connected, now)
 	s.transport.Store(&transport)
 	s.keyEvery.Store(0)
+	s.badStamps.Store(false)
 	s.milliFPS.Store(0)
 	s.kbps.Store(0)
 	s.lossPPM.Store(0)

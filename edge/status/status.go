@@ -46,6 +46,11 @@ const (
 	ReasonLink             Reason = "link"              // the link to the edge is down
 	// ReasonCameraLoss stands beside Live: pictures arrive, but packets are lost on the way from the camera to the edge.
 	ReasonCameraLoss Reason = "camera_loss"
+	// ReasonBadStamps stands beside Live: the camera's timestamps stand still, repeat or go back, and those of arrival are
+	// taken in their place.
+	ReasonBadStamps Reason = "bad_timestamps"
+	// ReasonGradual stands beside Live: the camera sends no key frames, its pictures become whole bit by bit.
+	ReasonGradual Reason = "gradual_refresh"
 )
 
 // Refresh is how a camera lets decoders begin in the middle of its stream.

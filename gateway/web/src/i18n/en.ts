@@ -69,6 +69,8 @@ export const en: Dictionary = {
     no_key_frame: "Data arrives, waiting for a key frame to begin with",
     unsupported_codec: "The codec is not supported",
     closed: "The device ended the session",
+    bad_timestamps: "The camera's timestamps stand still or go back: times of arrival are taken instead",
+    gradual_refresh: "The camera sends no key frames (gradual refresh): pictures become whole bit by bit",
     camera_loss: "Packets are lost on the way from the camera: some pictures are damaged",
     protocol: "RTSP error",
     link: "The link to the edge is down",

@@ -68,6 +68,8 @@ export const zh = {
     no_key_frame: "收到数据，等待可解码的关键帧",
     unsupported_codec: "编码格式不受支持",
     closed: "设备结束了会话",
+    bad_timestamps: "设备时间戳异常，已改用到达时间",
+    gradual_refresh: "设备不发送关键帧（渐进刷新），画面逐步补全",
     camera_loss: "设备到边缘节点的链路丢包，部分画面受损",
     protocol: "RTSP 协议错误",
     link: "与边缘节点的链路中断",
