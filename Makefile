@@ -60,9 +60,9 @@ fuzz: ## fuzz every parser for FUZZTIME each (default 20s)
 bench: bin/skein ## measure what the product promises and print a table (BENCH_ARGS for the rest)
 	go run ./bench $(BENCH_ARGS)
 
-soak: tools-test bin/skein ## kill, cut and fill for SKEIN_SOAK (default 2h), then prove that nothing was lost
+soak: tools-test bin/skein ## kill, cut and fill for SKEIN_SOAK (default 2h), then prove that nothing was lost and the console did not grow
 	SKEIN_REQUIRE_TOOLS=1 SKEIN_BIN=$(CURDIR)/bin/skein SKEIN_SOAK=$(or $(SKEIN_SOAK),2h) \
-	  go test -run '^TestNothingIsLostThroughFaults$$' -v -count=1 -timeout 48h .
+	  go test -run '^(TestNothingIsLostThroughFaults|TestConsoleDoesNotGrow)$$' -v -count=1 -timeout 48h .
 
 clean: ## remove what was built
 	rm -rf bin $(WEB)/node_modules

@@ -56,6 +56,8 @@ type answer struct {
 	Next, Asked   bool
 	Bar           int
 	Disabled      []string
+
+	Weight pageWeight // of the whole page
 }
 
 // openConsole opens the console of a node, with more of live.mjs's environment.

@@ -8,20 +8,21 @@
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 import { replayAnswers } from "./replay.mjs";
+import * as endurance from "./weigh.mjs";
 
 const timeout = Number(process.env.TIMEOUT_MS ?? 40_000);
 const base = process.env.BASE_URL;
 
 /** Runs in the page before anything else: counts connections and negotiations. */
 function spy() {
-  const made = [];
+  const made = []; // weakly: what is counted here must be free to go
   const counts = { peers: 0, negotiations: 0 };
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
     constructor(...args) {
       super(...args);
       counts.peers++;
-      made.push(this);
+      made.push(new WeakRef(this));
     }
     setRemoteDescription(...args) {
       counts.negotiations++;
@@ -30,13 +31,13 @@ function spy() {
   };
   window.liveCounts = () => ({
     ...counts,
-    open: made.filter((p) => p.connectionState !== "closed").length,
-    slots: made.at(-1)?.getTransceivers().length ?? 0,
+    open: made.filter((p) => (p.deref()?.connectionState ?? "closed") !== "closed").length,
+    slots: made.at(-1)?.deref()?.getTransceivers().length ?? 0,
   });
   /** Figures of the sound that arrived since the last call. */
   let old = {};
   window.liveSound = async () => {
-    const all = [...((await made.at(-1)?.getStats())?.values() ?? [])];
+    const all = [...((await made.at(-1)?.deref()?.getStats())?.values() ?? [])];
     const s = all.find((x) => x.type === "inbound-rtp" && x.kind === "audio") ?? {};
     const since = (k) => (s[k] ?? 0) - (old[k] ?? 0);
     const out = {
@@ -209,8 +210,18 @@ const answers = {
     const count = page.getByTestId("tile-0").getByTestId("tour-passed");
     return { note: await note.innerText(), count: await count.innerText(), hint: await count.getAttribute("title") };
   },
+  /** There is such an element. */
+  shown: ({ id }) => page.getByTestId(id).waitFor({ timeout }),
   /** There is no such element any more. */
   none: ({ id }) => page.getByTestId(id).waitFor({ state: "detached", timeout }),
+  /** What the page holds once nothing hangs over it and its garbage is gone. */
+  async weigh() {
+    await endurance.calm(page);
+    return { weight: await endurance.weigh(page) };
+  },
+  layouts: ({ n }) => endurance.layouts(page, n),
+  pages: ({ n }) => endurance.pages(page, n),
+  replays: ({ n }) => endurance.replays(page, n),
   counts: () => page.evaluate(() => window.liveCounts()),
   /** Opens the viewers' page in a window of its own: the wall of n tiles is there, unfolds into them, and all are sent. */
   async viewers({ n, way }) {
