@@ -187,7 +187,8 @@ const types = { ".html": "text/html", ".js": "text/javascript", ".css": "text/cs
 function api(req, res, url, body) {
   const at = `${req.method} ${url.pathname}`;
   const cookie = /skein_session=ok/.test(req.headers.cookie ?? "");
-  const me = { name: "李建国", role: "officer", unit: "yanfeng", kind: "user" };
+  const may = ["inventory", "health", "live", "replay"];
+  const me = { name: "李建国", role: "officer", unit: "yanfeng", kind: "user", may };
   if (at === "POST /v1/login") {
     if (body.password !== "demo") return problem(res, 401, "wrong-credentials");
     return json(res, 200, me, { "Set-Cookie": "skein_session=ok; HttpOnly; SameSite=Strict; Path=/" });
@@ -196,7 +197,17 @@ function api(req, res, url, body) {
   if (at === "POST /v1/logout") return json(res, 200, {}, { "Set-Cookie": "skein_session=; Max-Age=0; Path=/" });
   if (at === "GET /v1/me") return json(res, 200, me);
   if (at === "GET /v1/units") return json(res, 200, { units });
-  if (at === "GET /v1/cameras") return json(res, 200, { now: new Date().toISOString(), cameras });
+  if (at === "GET /v1/cameras") {
+    const ids = url.searchParams.getAll("id");
+    const list = ids.length > 0 ? cameras.filter((c) => ids.includes(c.id)) : cameras;
+    return json(res, 200, { now: new Date().toISOString(), version: "mock.1", cameras: list });
+  }
+  if (at === "GET /v1/changes") {
+    res.writeHead(200, { "Content-Type": "text/event-stream" });
+    res.write('data: {"version":"mock.1"}\n\n');
+    const beat = setInterval(() => res.write(":\n\n"), 2000);
+    return req.socket.on("close", () => clearInterval(beat));
+  }
   if (at === "GET /v1/coverage") return json(res, 200, coverage(url.searchParams));
   if (at === "POST /v1/retrievals") return json(res, 201, { id: "r1" });
   const clip = /^\/v1\/clips\/([^/]+)$/.exec(url.pathname)?.[1];

@@ -1,31 +1,16 @@
-import { Component, lazy, type ReactNode, Suspense, useEffect, useState } from "react";
+import { Component, lazy, type ReactNode, Suspense } from "react";
 import { type T, useTexts } from "./i18n";
+import { useHash } from "./lib/hash";
 import Login from "./pages/login";
+import { mayOpen, pageOf } from "./pages/may";
 import { useSession } from "./state";
 import { Shell } from "./ui/shell";
 import { Toasts } from "./ui/toast";
-import { maySee } from "./viewers/may";
 
 const Wall = lazy(() => import("./pages/wall"));
 const Health = lazy(() => import("./pages/health"));
 const Publish = lazy(() => import("./publish/page"));
 const Viewers = lazy(() => import("./viewers/page"));
-
-export type Page = "wall" | "cameras" | "viewers" | "publish";
-
-function usePage(): Page {
-  const read = (): Page => {
-    const named = (["cameras", "viewers", "publish"] as const).find((p) => location.hash.startsWith(`#/${p}`));
-    return named ?? "wall";
-  };
-  const [page, setPage] = useState(read);
-  useEffect(() => {
-    const changed = () => setPage(read());
-    addEventListener("hashchange", changed);
-    return () => removeEventListener("hashchange", changed);
-  });
-  return page;
-}
 
 /** Catches a failure of the page itself: a wall that stopped for that reason must not look like a quiet street. */
 class Guard extends Component<{ t: T; children: ReactNode }, { failed: boolean }> {
@@ -57,8 +42,10 @@ function Refused({ t }: { t: T }) {
 
 export function App() {
   const session = useSession();
-  const page = usePage();
+  const hash = useHash();
   const { t } = useTexts();
+  const page = session.phase === "in" ? pageOf(hash, session.me) : undefined;
+  const open = session.phase === "in" && page !== undefined && mayOpen(session.me, page);
   return (
     <Guard t={t}>
       {session.phase === "out" && <Login expired={session.expired} />}
@@ -67,12 +54,13 @@ export function App() {
           <Publish me={session.me} />
         </Suspense>
       )}
-      {session.phase === "in" && page !== "publish" && (
+      {session.phase === "in" && page && page !== "publish" && (
         <Shell me={session.me} page={page}>
           <Suspense fallback={<div className="loading" />}>
-            {page === "wall" && <Wall key={session.me.name} me={session.me} />}
-            {page === "cameras" && <Health />}
-            {page === "viewers" && (maySee(session.me) ? <Viewers /> : <Refused t={t} />)}
+            {!open && <Refused t={t} />}
+            {open && page === "wall" && <Wall key={session.me.name} me={session.me} />}
+            {open && page === "cameras" && <Health />}
+            {open && page === "viewers" && <Viewers />}
           </Suspense>
         </Shell>
       )}

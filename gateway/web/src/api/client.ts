@@ -31,6 +31,7 @@ export interface RequestOptions {
   type?: string;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** For the whole answer; 0: none. */
   timeoutMs?: number;
   keepalive?: boolean;
 }
@@ -79,8 +80,8 @@ export async function request(path: string, o: RequestOptions = {}): Promise<Res
   } else if (o.type) {
     headers["Content-Type"] = o.type;
   }
-  const timeout = AbortSignal.timeout(o.timeoutMs ?? 10_000);
-  const signal = o.signal ? AbortSignal.any([o.signal, timeout]) : timeout;
+  const limits = o.timeoutMs === 0 ? [] : [AbortSignal.timeout(o.timeoutMs ?? 10_000)];
+  const signal = AbortSignal.any(o.signal ? [o.signal, ...limits] : limits);
   let response: Response;
   try {
     response = await fetch(path, {

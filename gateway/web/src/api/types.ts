@@ -75,8 +75,19 @@ export type ProfileName = "main" | "sub";
 
 export interface CameraList {
   now?: string;
+  /** From here on GET /v1/changes tells what changes. */
+  version?: string;
   cameras: Camera[];
   next?: string;
+}
+
+/** A message of GET /v1/changes. */
+export interface Change {
+  version?: string;
+  now?: string;
+  cameras?: Camera[];
+  /** The feed ends: units and cameras are to be read anew. */
+  reload?: boolean;
 }
 
 export type Tier = "district" | "town" | "community";
@@ -93,6 +104,8 @@ export interface Me {
   name: string;
   role: string;
   unit: string;
+  /** The actions that the role allows, as the gateway names them. */
+  may?: readonly string[];
   kind?: string;
   expires?: string;
   now?: string;

@@ -50,10 +50,10 @@ describe("texts", () => {
     }
   });
   it("say it in the words of the trade, one word for one thing", () => {
-    const texts = new Map([...flat(zh).map(([k, v]) => [`zh ${k}`, v]), ...flat(en).map(([k, v]) => [`en ${k}`, v])] as [
-      string,
-      string,
-    ][]);
+    const texts = new Map([
+      ...flat(zh).map(([k, v]) => [`zh ${k}`, v]),
+      ...flat(en).map(([k, v]) => [`en ${k}`, v]),
+    ] as [string, string][]);
     const words: [string, string][] = [
       ["zh app.tagline", "视频与感知接入网关"],
       ["zh tour.wall", "整墙轮巡"],

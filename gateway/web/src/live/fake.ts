@@ -86,6 +86,7 @@ export class FakeTransport implements LiveTransport {
   }
 
   nudge(): void {}
+  wake(): void {}
   readonly view = (slot: number) => this.table.get(slot);
   readonly subscribe = (slot: number, listener: () => void) => this.table.subscribe(slot, listener);
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Camera } from "../api/types";
+import type { Camera, State } from "../api/types";
+import { camerasOf, filterOf, passes } from "../pages/filter";
 import { FrameMeter } from "./frames";
-import { deriveTile, freezeAfter, listed, type TileInput } from "./tile";
+import { badges, deriveTile, faulty, freezeAfter, listed, sight, type TileInput, type TileState } from "./tile";
 import { idleView } from "./transport";
 
 const now = Date.UTC(2026, 10, 23, 4);
@@ -141,5 +142,29 @@ describe("the frame meter", () => {
     expect(m.read(now + 3980).fps).toBe(25);
     m.reset();
     expect(m.read(now)).toEqual({ lastAt: undefined, ageMs: undefined, measured: false, fps: 0 });
+  });
+});
+
+describe("a camera in lists and sums", () => {
+  const camera = (state: State): Camera => ({ id: "a", name: "A", unit: "u", state });
+  const sights = new Map([["a", { state: "frozen" as const, reason: "no_frames" }]]);
+  it("is as its tile sees it, where that is worse than what the list says", () => {
+    expect(listed(camera("live"), true, sights)).toBe("frozen");
+    expect(listed(camera("offline"), true, sights)).toBe("offline");
+    expect(listed(camera("live"), true)).toBe("live");
+    expect(listed(camera("live"), false, sights)).toBe("unknown");
+  });
+  it("is a fault unless it is well, hidden on purpose or not measured", () => {
+    const faults = badges.filter(faulty);
+    expect(faults).toEqual(["delayed", "frozen", "no_signal", "offline", "edge_silent"]);
+    expect(badges.filter((b) => passes("faulty", b))).toEqual(faults);
+    expect(badges.filter((b) => passes("unmeasured", b))).toEqual(["connecting", "unknown"]);
+    expect(filterOf(camerasOf("faulty"))).toBe("faulty");
+    expect([filterOf("#/cameras"), filterOf("#/cameras/nonsense")]).toEqual([undefined, undefined]);
+  });
+  it("is told of by its tile unless it is well there or still coming", () => {
+    const told = (badge: TileState["badge"]) => sight({ badge, measured: true, stale: false, veil: false });
+    expect([told("live"), told("connecting"), told("empty")]).toEqual([undefined, undefined, undefined]);
+    expect(told("frozen")).toEqual({ state: "frozen", reason: undefined });
   });
 });

@@ -1,3 +1,4 @@
+import type { Sight } from "../api/cameras";
 import type { Camera, State } from "../api/types";
 import { parse } from "../lib/time";
 import type { FrameReading } from "./frames";
@@ -60,7 +61,7 @@ export function deriveTile(i: TileInput): TileState {
     return { ...base, badge: camera.state, reason: camera.reason, since: began, veil: true };
   }
   if (view.phase === "refused" && view.reason === "not_permitted") {
-    return { ...base, badge: "not_permitted", reason: view.reason, detail: view.detail, veil: true };
+    return { ...base, badge: "not_permitted", detail: view.detail, veil: true }; // the state says it all
   }
   const known = view.report?.fps || camera.profiles?.[view.profile ?? "sub"]?.fps;
   const failing = view.phase === "waiting" || view.phase === "refused"; // no connection: nothing can be moving
@@ -103,13 +104,30 @@ function stopped({ camera, view, reachable }: TileInput, lastAt: number): TileSt
 }
 
 /** How a camera is by the list alone, for trees and tables. A list that is no longer refreshed proves nothing. */
-export function listed(camera: Camera, reachable: boolean): Badge {
+export function listed(camera: Camera, reachable: boolean, sights?: ReadonlyMap<string, Sight>): Badge {
   if (!reachable || camera.state === undefined) return "unknown";
-  return camera.state;
+  return sightOf(camera, sights)?.state ?? camera.state;
+}
+
+/** What a tile sees of the camera, where the list still says that all is well. */
+export function sightOf(camera: Camera, sights: ReadonlyMap<string, Sight> | undefined): Sight | undefined {
+  const well = camera.state === "live" || camera.state === "delayed" || camera.state === "connecting";
+  return well ? sights?.get(camera.id) : undefined;
+}
+
+/** What of a tile the rest of the page has to know: a camera that is worse than the list says. */
+export function sight(s: TileState): Sight | undefined {
+  if (s.badge === "live" || s.badge === "connecting" || s.badge === "empty") return undefined;
+  return { state: s.badge, reason: s.reason };
 }
 
 /** States nobody has measured: kept apart from good and bad in every count. */
 export const unmeasured = new Set<Badge>(["unknown", "connecting"]);
+
+/** States that are as they shall be. What is neither, nor unmeasured, is a fault. */
+const sound = new Set<Badge>(["live", "paused", "not_permitted", "empty"]);
+
+export const faulty = (state: Badge): boolean => !sound.has(state) && !unmeasured.has(state);
 
 export const badges: readonly Badge[] = [
   "live",

@@ -130,6 +130,8 @@ export interface LiveTransport {
   hide(slot: number): void;
   /** The camera seems fine but the tile is not: try again now. */
   nudge(slot: number): void;
+  /** The gateway was away and is heard again: what waits to try again does so now. `anew`: it is another process. */
+  wake(anew: boolean): void;
   view(slot: number): SlotView;
   subscribe(slot: number, listener: () => void): () => void;
   stats(slot: number): Promise<SlotStats | undefined>;

@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
+import { cameras } from "../state";
 import { WallSession } from "../wall/session";
 import { FakeTransport } from "./fake";
 import { idleView, type LiveTransport, type SlotView } from "./transport";
@@ -24,7 +25,9 @@ export function useTransport(tiles: number): LiveTransport | undefined {
     setTransport(made);
     const end = () => made.close();
     addEventListener("pagehide", end);
+    const off = cameras.onReturn((anew) => made.wake(anew));
     return () => {
+      off();
       removeEventListener("pagehide", end);
       made.close();
     };

@@ -101,6 +101,14 @@ class Player {
     this.start();
   }
 
+  /** Tries again what waits to be tried again. A session of a gateway that is no more has ended without a word. */
+  wake(anew: boolean): void {
+    if (this.retry === undefined && !anew) return;
+    this.backoff.reset();
+    if (anew) this.nudge();
+    else this.start();
+  }
+
   /** With or without sound: a new session takes over once it has its picture. */
   hear(on: boolean): void {
     if (this.hearing === on) return;
@@ -118,8 +126,14 @@ class Player {
     return report && soundFigures(report);
   }
 
+  private unretry(): void {
+    clearTimeout(this.retry);
+    this.retry = undefined;
+  }
+
   private drop(): void {
-    for (const timer of [this.retry, this.steady, this.watch]) clearTimeout(timer);
+    this.unretry();
+    for (const timer of [this.steady, this.watch]) clearTimeout(timer);
     clearInterval(this.posting);
     this.current?.link.close();
     this.next?.link.close();
@@ -135,7 +149,7 @@ class Player {
   private start(): void {
     const r = this.wanted;
     if (!r) return;
-    clearTimeout(this.retry);
+    this.unretry();
     const attempt: Attempt = { ...this.target(r), link: undefined as unknown as Link };
     attempt.link = this.o.connect(
       { url: `/v1/whep/${encodeURIComponent(r.camera)}?profile=${attempt.profile}`, slots: 1, audio: this.hearing },
@@ -235,14 +249,15 @@ class Player {
       this.table.patch(this.slot, { fallback: why.reason });
       return;
     }
-    const wait = why.refused ? refusedMs : this.backoff.next();
-    clearTimeout(this.retry);
-    this.retry = setTimeout(() => this.start(), wait);
+    this.unretry();
+    // Who may not see it may not see it in ten seconds either.
+    const wait = why.reason === "not_permitted" ? undefined : why.refused ? refusedMs : this.backoff.next();
+    if (wait !== undefined) this.retry = setTimeout(() => this.start(), wait);
     this.table.patch(this.slot, {
       phase: why.refused ? "refused" : "waiting",
       reason: why.reason,
       detail: why.detail,
-      retryAt: Date.now() + wait,
+      retryAt: wait && Date.now() + wait,
     });
   }
 }
@@ -289,6 +304,10 @@ export class WhepTransport implements LiveTransport {
 
   nudge(slot: number): void {
     this.players.get(slot)?.nudge();
+  }
+
+  wake(anew: boolean): void {
+    for (const player of this.players.values()) player.wake(anew);
   }
 
   readonly view = (slot: number) => this.table.get(slot);

@@ -3,21 +3,25 @@ import Table from "antd/es/table";
 import { useMemo, useRef, useState } from "react";
 import type { Camera, Profile } from "../api/types";
 import { lossText, reasonText, type T, useTexts } from "../i18n";
+import { useHash } from "../lib/hash";
 import { useRest } from "../lib/rest";
 import { parse, signed, sinceShort, stamp } from "../lib/time";
 import { useZone } from "../lib/zone";
-import { badges, listed, type Badge as State } from "../live/tile";
-import { useCameras } from "../state";
+import { badges, listed, type Badge as State, sightOf } from "../live/tile";
+import { useCameras, useFigures } from "../state";
 import { Antd } from "../ui/antd";
 import { Badge, Dot } from "../ui/badge";
 import { Icon } from "../ui/icons";
 import { Search } from "../ui/search";
+import { camerasOf, type Filter, filterOf, passes } from "./filter";
 import { clockLimitMs, lead, perUnit, recordingBad, recordingOf, type Sums, sum, type UnitSum } from "./sums";
 import { matches, subtree } from "./tree";
 
 interface Row {
   camera: Camera;
   state: State;
+  /** Of the state: the list's, or that of a tile that sees more. */
+  reason?: string;
   unit: string;
   recording: ReturnType<typeof recordingOf>;
 }
@@ -52,7 +56,7 @@ function columns(t: T, now: number): ColumnsType<Row> {
     },
     {
       title: t("health.since"),
-      width: 92,
+      width: 116,
       render: (_, { camera }) => {
         const at = parse(camera.since);
         return at === undefined ? none : <time title={stamp(at)}>{sinceShort(at, now)}</time>;
@@ -61,10 +65,10 @@ function columns(t: T, now: number): ColumnsType<Row> {
     {
       title: t("health.reason"),
       width: 260,
-      render: (_, { camera }) =>
-        camera.reason || camera.detail ? (
+      render: (_, { camera, reason }) =>
+        reason || camera.detail ? (
           <span title={camera.detail}>
-            {reasonText(t, camera.reason)}
+            {reasonText(t, reason)}
             {camera.detail && <small className="detail">{camera.detail}</small>}
           </span>
         ) : (
@@ -101,7 +105,7 @@ function columns(t: T, now: number): ColumnsType<Row> {
     },
     {
       title: t("health.backlog"),
-      width: 76,
+      width: 96,
       align: "right",
       sorter: (a, b) => number(a.camera.recording?.backlog, b.camera.recording?.backlog),
       render: (_, { camera }) => (camera.recording?.wanted ? (camera.recording.backlog ?? 0) : none),
@@ -168,7 +172,7 @@ function Recording({ row, t }: { row: Row; t: T }) {
   );
 }
 
-function Cards({ sums, chosen, onChoose }: { sums: Sums; chosen?: State; onChoose(s?: State): void }) {
+function Cards({ sums, chosen, onChoose }: { sums: Sums; chosen?: Filter; onChoose(f?: Filter): void }) {
   const { t } = useTexts();
   const live = sums.states.get("live") ?? 0;
   const rate = sums.measured > 0 ? `${((live / sums.measured) * 100).toFixed(1)}%` : t("health.notMeasured");
@@ -187,6 +191,16 @@ function Cards({ sums, chosen, onChoose }: { sums: Sums; chosen?: State; onChoos
       >
         <b>{sums.total}</b>
         <span>{t("health.all")}</span>
+      </button>
+      <button
+        type="button"
+        className={`card s-faulty ${sums.faulty === 0 ? "zero" : ""}`}
+        aria-pressed={chosen === "faulty"}
+        onClick={() => onChoose(chosen === "faulty" ? undefined : "faulty")}
+        data-testid="state-faulty"
+      >
+        <b>{sums.faulty}</b>
+        <span>{t("health.bad")}</span>
       </button>
       {badges.map((state) => {
         const n = sums.states.get(state) ?? 0;
@@ -262,33 +276,43 @@ function Units({ list, chosen, onChoose }: { list: UnitSum[]; chosen?: string; o
 
 export default function Health() {
   const { t, language } = useTexts();
-  const { cameras, units, reachable, at, offset } = useCameras();
-  const [state, setState] = useState<State>();
+  const { cameras, units, reachable, sights, at, offset } = useCameras();
+  const filter = filterOf(useHash());
   const [unit, setUnit] = useState<string>();
   const [search, setSearch] = useState("");
   const box = useRef<HTMLDivElement>(null);
   const height = useRest(box);
+  // Only the rows in sight are in the document.
+  useFigures(() => {
+    const rows = [...(box.current?.querySelectorAll<HTMLElement>("[data-row-key]") ?? [])];
+    return rows.flatMap((row) => row.dataset.rowKey ?? []);
+  });
 
-  const perUnits = useMemo(() => perUnit(units, cameras.values(), reachable), [units, cameras, reachable]);
+  const perUnits = useMemo(
+    () => perUnit(units, cameras.values(), reachable, sights),
+    [units, cameras, reachable, sights],
+  );
   const inUnit = useMemo(() => {
     const below = unit === undefined ? undefined : subtree(units, unit);
     return [...cameras.values()].filter((c) => !below || below.has(c.unit));
   }, [cameras, units, unit]);
-  const sums = useMemo(() => sum(inUnit, reachable), [inUnit, reachable]);
+  const sums = useMemo(() => sum(inUnit, reachable, sights), [inUnit, reachable, sights]);
   const list = useMemo(() => {
     const words = search.trim().toLowerCase();
-    const found = (c: Camera) => matches(units, c, words) || reasonText(t, c.reason).toLowerCase().includes(words);
+    const found = ({ camera, reason }: Row) =>
+      matches(units, camera, words) || reasonText(t, reason).toLowerCase().includes(words);
     return inUnit
       .map(
         (camera): Row => ({
           camera,
-          state: listed(camera, reachable),
+          state: listed(camera, reachable, sights),
+          reason: (sightOf(camera, sights) ?? camera).reason,
           unit: units.get(camera.unit)?.name ?? camera.unit,
           recording: recordingOf(camera, reachable),
         }),
       )
-      .filter((r) => (state === undefined || r.state === state) && found(r.camera));
-  }, [inUnit, units, reachable, state, search, t]);
+      .filter((r) => passes(filter, r.state) && found(r));
+  }, [inUnit, units, reachable, sights, filter, search, t]);
   const zone = useZone();
   // biome-ignore lint/correctness/useExhaustiveDependencies: the columns show times in the chosen zone and language
   const shown = useMemo(() => columns(t, at + offset), [t, language, at, offset, zone]);
@@ -297,7 +321,7 @@ export default function Health() {
       <div className="health">
         <Units list={perUnits} chosen={unit} onChoose={setUnit} />
         <div className="health-main">
-          <Cards sums={sums} chosen={state} onChoose={setState} />
+          <Cards sums={sums} chosen={filter} onChoose={(f) => location.replace(camerasOf(f))} />
           <div className="health-tools">
             <Search text={search} onText={setSearch} hint={t("health.filter")} testid="health-search" />
             <span>
@@ -312,7 +336,7 @@ export default function Health() {
               dataSource={list}
               rowKey={(r) => r.camera.id}
               pagination={false}
-              scroll={{ x: 1530, y: height }}
+              scroll={{ x: 1574, y: height }}
               showSorterTooltip={false}
               locale={{ emptyText: t("wall.none") }}
               onRow={(r) => ({ "data-testid": `camera-row-${r.camera.id}`, "data-state": r.state }) as object}

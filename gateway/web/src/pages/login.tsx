@@ -1,10 +1,15 @@
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, type KeyboardEvent, useEffect, useState } from "react";
 import { ApiError } from "../api/client";
 import { setLanguage, type T, useTexts } from "../i18n";
 import { login } from "../state";
 import { Mark } from "../ui/icons";
 
+/** Nothing was asked of the gateway. */
+const missing = Symbol();
+
+/** In the language of the moment: it may be switched while the error stands. */
 function failure(t: T, e: unknown): string {
+  if (e === missing) return t("login.missing");
   if (!(e instanceof ApiError)) return t("login.failed", { detail: String(e) });
   if (e.kind === "network") return t("login.away");
   if (e.kind === "unauthorized") return t("login.wrong");
@@ -14,7 +19,8 @@ function failure(t: T, e: unknown): string {
 
 export default function Login({ expired }: { expired: boolean }) {
   const { t, language } = useTexts();
-  const [error, setError] = useState("");
+  const [error, setError] = useState<unknown>();
+  const [caps, setCaps] = useState(false);
   const [busy, setBusy] = useState(false);
   const [wait, setWait] = useState(0);
 
@@ -29,22 +35,30 @@ export default function Login({ expired }: { expired: boolean }) {
     const form = new FormData(event.currentTarget);
     const user = String(form.get("user") ?? "").trim();
     const password = String(form.get("password") ?? "");
-    if (!user || !password) return setError(t("login.missing"));
+    if (!user || !password) return setError(missing);
     setBusy(true);
-    setError("");
+    setError(undefined);
     try {
       await login(user, password);
     } catch (e) {
       setBusy(false);
-      setError(failure(t, e));
+      setError(e);
       if (e instanceof ApiError && e.kind === "limited") setWait(e.retryAfter ?? 60);
     }
   };
 
-  const shown = wait > 0 ? t("login.limited", { seconds: wait }) : error || (expired ? t("login.expired") : "");
+  const capsLock = (e: KeyboardEvent) => setCaps(e.nativeEvent.getModifierState?.("CapsLock") ?? false);
+  const shown =
+    wait > 0
+      ? t("login.limited", { seconds: wait })
+      : error !== undefined
+        ? failure(t, error)
+        : expired
+          ? t("login.expired")
+          : "";
   return (
     <main className="login">
-      <form onSubmit={submit} aria-labelledby="login-title" noValidate>
+      <form onSubmit={submit} onKeyDown={capsLock} onKeyUp={capsLock} aria-labelledby="login-title" noValidate>
         <div className="login-mark">
           <Mark size={44} />
           <div>
@@ -58,6 +72,8 @@ export default function Login({ expired }: { expired: boolean }) {
             name="user"
             autoComplete="username"
             data-testid="login-user"
+            // biome-ignore lint/a11y/noAutofocus: the page is for nothing else
+            autoFocus
             autoCapitalize="none"
             spellCheck={false}
           />
@@ -66,6 +82,11 @@ export default function Login({ expired }: { expired: boolean }) {
           <span>{t("login.password")}</span>
           <input name="password" type="password" autoComplete="current-password" data-testid="login-password" />
         </label>
+        {caps && (
+          <p className="login-caps" role="status" data-testid="login-caps">
+            {t("login.capsLock")}
+          </p>
+        )}
         <p className="login-error" role="alert" data-testid="login-error">
           {shown}
         </p>

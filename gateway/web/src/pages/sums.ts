@@ -1,6 +1,7 @@
 /** The figures of the health page. Pure. What was not measured is never counted as good or bad. */
+import type { Sight } from "../api/cameras";
 import type { Camera, Profile, Unit } from "../api/types";
-import { type Badge, badges, listed, unmeasured } from "../live/tile";
+import { type Badge, badges, faulty, listed, unmeasured } from "../live/tile";
 import { path } from "./tree";
 
 export type RecordingWord = "active" | "losing" | "stalled" | "off" | "unknown";
@@ -29,22 +30,28 @@ export const clockLimitMs = 1000;
 export interface Sums {
   total: number;
   measured: number;
+  /** Cameras with a fault, see live/tile. */
+  faulty: number;
   states: Map<Badge, number>;
   recording: Map<RecordingWord, number>;
   clockOff: number;
 }
 
-export function sum(cameras: Iterable<Camera>, reachable: boolean): Sums {
+type Sights = ReadonlyMap<string, Sight>;
+
+export function sum(cameras: Iterable<Camera>, reachable: boolean, sights?: Sights): Sums {
   const out: Sums = {
     total: 0,
     measured: 0,
+    faulty: 0,
     states: new Map(badges.map((b) => [b, 0])),
     recording: new Map(),
     clockOff: 0,
   };
   for (const camera of cameras) {
-    const state = listed(camera, reachable);
+    const state = listed(camera, reachable, sights);
     out.total++;
+    if (faulty(state)) out.faulty++;
     if (!unmeasured.has(state)) out.measured++;
     out.states.set(state, (out.states.get(state) ?? 0) + 1);
     const recording = recordingOf(camera, reachable);
@@ -61,7 +68,12 @@ export interface UnitSum extends Sums {
 }
 
 /** The sums of every unit that has cameras at or below it, in tree order. */
-export function perUnit(units: ReadonlyMap<string, Unit>, cameras: Iterable<Camera>, reachable: boolean): UnitSum[] {
+export function perUnit(
+  units: ReadonlyMap<string, Unit>,
+  cameras: Iterable<Camera>,
+  reachable: boolean,
+  sights?: Sights,
+): UnitSum[] {
   const below = new Map<string, Camera[]>();
   for (const camera of cameras) {
     for (const u of path(units, camera.unit)) {
@@ -81,7 +93,7 @@ export function perUnit(units: ReadonlyMap<string, Unit>, cameras: Iterable<Came
     .map(([id, list]) => ({
       unit: units.get(id) as Unit,
       depth: (chain.get(id)?.length ?? 1) - 1,
-      ...sum(list, reachable),
+      ...sum(list, reachable, sights),
     }))
     .sort((a, b) => compare(key(a.unit.id), key(b.unit.id)));
 }

@@ -1,4 +1,5 @@
 import { type DragEvent, memo, useEffect, useRef, useState } from "react";
+import type { Sight } from "../api/cameras";
 import type { Camera, Me, ProfileName } from "../api/types";
 import { reasonText, useTexts } from "../i18n";
 import { fileName, saveSnapshot } from "../lib/snapshot";
@@ -9,9 +10,10 @@ import type { Heard } from "../live/listen";
 import { useMeter, useStats, useStill } from "../live/meter";
 import { capturedAt } from "../live/moments";
 import { deaf, hearable } from "../live/sound";
-import { deriveTile, type TileState } from "../live/tile";
+import { deriveTile, sight, type TileState } from "../live/tile";
 import type { LiveTransport, SlotView, TourRequest } from "../live/transport";
 import { useSlot } from "../live/use";
+import { cameras } from "../state";
 import { Badge } from "../ui/badge";
 import { Icon } from "../ui/icons";
 import { toast } from "../ui/toast";
@@ -104,15 +106,24 @@ function useShow(p: TileProps, box: React.RefObject<HTMLElement | null>): void {
 }
 
 /** A camera that is well by the list but not on the tile: ask again, now and then. */
-function useNudge(p: TileProps, moving: boolean): void {
+function useNudge(p: TileProps, settled: boolean): void {
   const { transport, slot, visible, reachable, assigned } = p;
   const well = p.camera?.state === "live" || p.camera?.state === "delayed";
-  const stuck = visible && reachable && assigned !== null && well && !moving;
+  const stuck = visible && reachable && assigned !== null && well && !settled;
   useEffect(() => {
     if (!stuck || !transport) return;
     const timer = setInterval(() => transport.nudge(slot), nudgeMs);
     return () => clearInterval(timer);
   }, [stuck, transport, slot]);
+}
+
+/** The rest of the page counts the camera as the tile shows it. */
+function useSight(slot: number, camera: string | null, seen: Sight | undefined): void {
+  const { state, reason } = seen ?? {};
+  useEffect(() => {
+    cameras.see(slot, camera ?? undefined, state && { state, reason });
+  }, [slot, camera, state, reason]);
+  useEffect(() => () => cameras.unsee(slot), [slot]);
 }
 
 function Watermark({ me, now }: { me: Me; now: number }) {
@@ -245,7 +256,8 @@ export const Tile = memo(function Tile(p: TileProps) {
     offset: p.offset,
   });
   const gone = past !== undefined && past.phase !== "asking"; // from here on nothing of the tile is called live
-  useNudge(p, moving || past !== undefined);
+  useNudge(p, moving || past !== undefined || s.badge === "not_permitted");
+  useSight(slot, p.assigned, past === undefined && p.visible ? sight(s) : undefined);
   useStill(video, still, s.stale);
 
   // Live, but not what was asked for: the page's reason, or the gateway's.

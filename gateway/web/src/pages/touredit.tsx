@@ -28,12 +28,18 @@ const drawn = 400;
 /** Chooses the cameras of a tour and how long each, or each page, stays. */
 export default function TourEdit(p: Props) {
   const { t } = useTexts();
-  const { units, cameras, reachable } = p.snapshot;
+  const { units, cameras, reachable, sights } = p.snapshot;
   const whole = p.slot === undefined;
   const tree = useMemo(
     () =>
-      rows({ units, cameras: cameras.values(), closed: new Set(), search: "", stateOf: (c) => listed(c, reachable) }),
-    [units, cameras, reachable],
+      rows({
+        units,
+        cameras: cameras.values(),
+        closed: new Set(),
+        search: "",
+        stateOf: (c) => listed(c, reachable, sights),
+      }),
+    [units, cameras, reachable, sights],
   );
   /** Cameras of a unit and below, in the order of the tree. */
   const below = (id: string): Camera[] => {
@@ -130,7 +136,7 @@ export default function TourEdit(p: Props) {
                   onChange={() => toggle(c.id)}
                   data-testid={`tour-pick-${c.id}`}
                 />
-                <Dot state={listed(c, reachable)} />
+                <Dot state={listed(c, reachable, sights)} />
                 <span>{c.name}</span>
                 <small>{picked.has(c.id) && !whole ? chosen.indexOf(c.id) + 1 : c.id}</small>
               </label>

@@ -22,7 +22,7 @@ interface Props {
 /** The district as a tree. Only the rows in sight are in the document, so thousands of cameras cost nothing. */
 export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onTour, onHide }: Props) {
   const { t } = useTexts();
-  const { units, cameras, reachable, loaded } = snapshot;
+  const { units, cameras, reachable, sights, loaded } = snapshot;
   const [search, setSearch] = useState("");
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [cursor, setCursor] = useState(0);
@@ -35,9 +35,9 @@ export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onTo
         cameras: cameras.values(),
         closed,
         search: search.trim().toLowerCase(),
-        stateOf: (c) => listed(c, reachable),
+        stateOf: (c) => listed(c, reachable, sights),
       }),
-    [units, cameras, closed, search, reachable],
+    [units, cameras, closed, search, reachable, sights],
   );
   const fold = (id: string, open?: boolean) => {
     const next = new Set(closed);
@@ -124,7 +124,7 @@ export const TreePanel = memo(function TreePanel({ snapshot, shown, onPick, onTo
               y={(first + i) * rowHeight}
               cursor={first + i === cursor}
               shown={row.kind === "camera" && shown.has(row.id)}
-              state={row.kind === "camera" ? listed(row.camera, reachable) : "unknown"}
+              state={row.kind === "camera" ? listed(row.camera, reachable, sights) : "unknown"}
               onAct={() => {
                 setCursor(first + i);
                 act(row);

@@ -5,12 +5,12 @@ import { remembered } from "../lib/remember";
 import { useSecond } from "../lib/tick";
 import { length } from "../lib/time";
 import { listed } from "../live/tile";
+import { mayOpen } from "../pages/may";
 import { useCameras } from "../state";
 import { Badge } from "../ui/badge";
 import { Icon, Mark } from "../ui/icons";
 import { Awake } from "./awake";
 import type { BroadcastView } from "./broadcast";
-import { mayPublish } from "./may";
 import type { Sending } from "./sending";
 import { useDevice } from "./use";
 
@@ -86,7 +86,7 @@ export default function Publish({ me }: { me: Me }) {
       ? t(`publish.no.${d.lack.why}`, { detail: d.lack.detail ?? "" })
       : [reasonText(t, d.view.reason), d.view.detail].filter(Boolean).join("：");
   const recording = recordingText(t, camera);
-  const empty = !mayPublish(me) ? t("publish.role") : loaded && list.length === 0 ? t("publish.none") : "";
+  const empty = !mayOpen(me, "publish") ? t("publish.role") : loaded && list.length === 0 ? t("publish.none") : "";
 
   return (
     <div className="publish" data-phase={d.view.phase} data-testid="publish">

@@ -15,6 +15,7 @@ export function useFootage(camera: string, length: number, offset: number) {
   }));
   const [data, setData] = useState<Footage>();
   const [failed, setFailed] = useState(false);
+  const [barred, setBarred] = useState(false);
   const clockOffset = useRef(offset);
   clockOffset.current = offset;
   useEffect(() => {
@@ -31,16 +32,22 @@ export function useFootage(camera: string, length: number, offset: number) {
         setData(footage(c, camera));
         setFailed(false);
       } catch (e) {
+        if (e instanceof ApiError && e.kind === "forbidden") {
+          clearInterval(timer); // it will not be allowed in ten seconds either
+          if (!abort.signal.aborted) setBarred(true);
+          return;
+        }
         // What could not be read is not the same as nothing recorded.
         if (e instanceof ApiError && !abort.signal.aborted) setFailed(true);
       }
     };
-    void read();
+    setBarred(false);
     const timer = setInterval(() => void read(), refreshMs);
+    void read();
     return () => {
       abort.abort();
       clearInterval(timer);
     };
   }, [camera, length]);
-  return { window, data, failed };
+  return { window, data, failed, barred };
 }

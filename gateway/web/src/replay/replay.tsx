@@ -4,6 +4,7 @@ import { useTexts } from "../i18n";
 import { fileName, saveSnapshot, takePicture } from "../lib/snapshot";
 import { clock, length, rfc3339, stampMs } from "../lib/time";
 import { useZone } from "../lib/zone";
+import { may } from "../pages/may";
 import { Icon } from "../ui/icons";
 import { toast } from "../ui/toast";
 import { type Footage, newest, type Range } from "./bar";
@@ -32,7 +33,7 @@ const kindFor = (r: Range): Kind => (r.to - r.from <= 5 * 60_000 ? "mp4" : "hls"
 export function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset: number }) {
   const { t } = useTexts();
   const [span, setSpan] = useState<number>(60);
-  const { window, data, failed } = useFootage(camera.id, span, offset);
+  const { window, data, failed, barred } = useFootage(camera.id, span, offset);
   const [clip, setClip] = useState<Clip>();
   const [choice, setChoice] = useState<number | "custom">(1);
   const [form, setForm] = useState(false);
@@ -86,6 +87,13 @@ export function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset:
     else choose({ from: at, to: Math.min(at + 60_000, window.to) });
   };
   const onRetrieval = useCallback(() => setAsk(clip), [clip]);
+  if (barred) {
+    return (
+      <p className="refused" role="alert" data-testid="replay-refused">
+        {t("error.forbidden")}
+      </p>
+    );
+  }
   const end = data && newest(data, 0)?.to;
   const covered = film ? share(film.timeline) : undefined;
   const empty = covered === undefined || covered === 0;
@@ -202,7 +210,7 @@ export function Replay({ camera, me, offset }: { camera: Camera; me: Me; offset:
           <Icon name="shot" /> {t("replay.snapshot")}
         </button>
         {clip && <Download camera={camera} clip={clip} me={me} disabled={empty} />}
-        {clip && <LockButton camera={camera} range={clip} now={window.to} disabled={empty} />}
+        {clip && may(me, "retrieve") && <LockButton camera={camera} range={clip} now={window.to} disabled={empty} />}
       </div>
       {ask && (
         <Suspense>

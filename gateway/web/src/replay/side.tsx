@@ -5,14 +5,15 @@ import { clock, parse, signed } from "../lib/time";
 import { useZone } from "../lib/zone";
 import { listed } from "../live/tile";
 import { path } from "../pages/tree";
-import { useCameras } from "../state";
+import { useCameras, useFigures } from "../state";
 import { Badge } from "../ui/badge";
 import { Icon } from "../ui/icons";
 import { Replay } from "./replay";
 
 export default function Side({ camera, me, onClose }: { camera: Camera; me: Me; onClose(): void }) {
   const { t } = useTexts();
-  const { units, reachable, offset } = useCameras();
+  const { units, reachable, sights, offset } = useCameras();
+  useFigures(() => [camera.id]);
   useZone();
   return (
     <aside className="side" aria-label={t("replay.title")} data-testid="side">
@@ -25,7 +26,7 @@ export default function Side({ camera, me, onClose }: { camera: Camera; me: Me; 
               .join(" / ")}
           </p>
         </div>
-        <Badge state={listed(camera, reachable)} />
+        <Badge state={listed(camera, reachable, sights)} />
         <button
           type="button"
           className="quiet icon"

@@ -1,14 +1,13 @@
 import { type ReactNode, useEffect, useMemo, useRef } from "react";
 import type { Me } from "../api/types";
-import type { Page } from "../app";
+import { mayOpen, type Page } from "../pages/may";
 import { roleText, setLanguage, useTexts } from "../i18n";
 import { useSecond } from "../lib/tick";
 import { clock, day } from "../lib/time";
 import { setZone, useZone, type ZoneChoice, zoneLabel, zones } from "../lib/zone";
-import { listed, unmeasured } from "../live/tile";
-import { mayPublish } from "../publish/may";
+import { faulty, listed, unmeasured } from "../live/tile";
+import { camerasOf } from "../pages/filter";
 import { logout, useCameras } from "../state";
-import { maySee } from "../viewers/may";
 import { Dot } from "./badge";
 import { Icon, Mark } from "./icons";
 import { toast } from "./toast";
@@ -41,33 +40,40 @@ function Clock() {
 }
 
 function Sums() {
-  const { cameras, reachable } = useCameras();
+  const { cameras, reachable, sights } = useCameras();
   const { t } = useTexts();
   const sums = useMemo(() => {
     let live = 0;
     let unknown = 0;
+    let bad = 0;
     for (const c of cameras.values()) {
-      const state = listed(c, reachable);
+      const state = listed(c, reachable, sights);
       if (state === "live") live++;
-      if (unmeasured.has(state)) unknown++;
+      else if (unmeasured.has(state)) unknown++;
+      else if (faulty(state)) bad++;
     }
-    return { live, unknown, bad: cameras.size - live - unknown };
-  }, [cameras, reachable]);
+    return { live, unknown, bad };
+  }, [cameras, reachable, sights]);
   return (
-    <a className="sums" href="#/cameras" data-testid="sums">
-      <span>
+    <div className="sums" data-testid="sums" data-live={sums.live} data-bad={sums.bad} data-unknown={sums.unknown}>
+      <a href={camerasOf("live")} title={t("health.showThese")} data-testid="sum-live">
         <Dot state="live" />
         {t("state.live")} <b>{sums.live}</b>
-      </span>
-      <span className={sums.bad > 0 ? "bad" : ""}>
+      </a>
+      <a
+        href={camerasOf("faulty")}
+        title={t("health.showThese")}
+        className={sums.bad > 0 ? "bad" : ""}
+        data-testid="sum-bad"
+      >
         <Dot state="offline" />
-        <Icon name="warn" size={12} /> <b>{sums.bad}</b>
-      </span>
-      <span>
+        {t("health.bad")} <b>{sums.bad}</b>
+      </a>
+      <a href={camerasOf("unmeasured")} title={t("health.showThese")} data-testid="sum-unknown">
         <Dot state="unknown" />
         {t("health.unmeasured")} <b>{sums.unknown}</b>
-      </span>
-    </a>
+      </a>
+    </div>
   );
 }
 
@@ -90,16 +96,14 @@ function AwayBanner() {
 export function Shell({ me, page, children }: { me: Me; page: Page; children: ReactNode }) {
   const { t, language } = useTexts();
   const { units, cameras } = useCameras();
-  const publishes = useMemo(
-    () => mayPublish(me) && [...cameras.values()].some((c) => c.pushed === true),
-    [me, cameras],
-  );
+  const pushed = useMemo(() => [...cameras.values()].some((c) => c.pushed === true), [cameras]);
   const unit = units.get(me.unit)?.name ?? me.unit;
-  const link = (to: Page, text: string) => (
-    <a href={`#/${to}`} aria-current={page === to ? "page" : undefined} data-testid={`nav-${to}`}>
-      {text}
-    </a>
-  );
+  const link = (to: Page, text: string) =>
+    mayOpen(me, to) && (
+      <a href={`#/${to}`} aria-current={page === to ? "page" : undefined} data-testid={`nav-${to}`}>
+        {text}
+      </a>
+    );
   return (
     <div className="shell">
       <a className="skip" href="#main">
@@ -114,8 +118,8 @@ export function Shell({ me, page, children }: { me: Me; page: Page; children: Re
         <nav>
           {link("wall", t("app.wall"))}
           {link("cameras", t("app.cameras"))}
-          {maySee(me) && link("viewers", t("app.viewers"))}
-          {publishes && link("publish", t("app.publish"))}
+          {link("viewers", t("app.viewers"))}
+          {pushed && link("publish", t("app.publish"))}
         </nav>
         <div id="tools" className="tools" />
         <Sums />

@@ -226,3 +226,54 @@ describe("messages of the gateway", () => {
     });
   });
 });
+
+describe("a wall whose gateway went away, or says no", () => {
+  it("waits for no back-off once the gateway is heard again", () => {
+    const { session, links, last } = wall();
+    session.show(0, show("a"));
+    last().up();
+    for (let i = 0; i < 6; i++) {
+      last().on.down({ reason: "gateway_away", refused: false });
+      vi.advanceTimersByTime(10_000);
+    }
+    last().on.down({ reason: "gateway_away", refused: false });
+    expect(session.view(0).retryAt).toBeGreaterThan(Date.now() + 4000);
+    const before = links.length;
+    session.wake(false);
+    expect(links).toHaveLength(before + 1);
+    last().up();
+    expect(last().told.at(-1)).toMatchObject({ type: "show", slot: 0, camera: "a" });
+    session.wake(false); // nothing waits
+    vi.advanceTimersByTime(60_000);
+    expect(links).toHaveLength(before + 1);
+  });
+
+  it("does not wait for the connection of a gateway that is no more to be found dead", () => {
+    const { session, links, last } = wall();
+    session.show(0, show("a"));
+    last().up();
+    last().say(state(0, "a"));
+    const old = last();
+    session.wake(true);
+    expect(old.closed).toBe(true);
+    expect(links).toHaveLength(2);
+    vi.advanceTimersByTime(60_000);
+    expect(links).toHaveLength(2);
+  });
+
+  it("is told once that the role may not watch, and says so on every tile without trying again", () => {
+    const unsupported = vi.fn();
+    const { session, links, last } = wall(4, { unsupported });
+    session.show(0, show("a"));
+    last().on.down({ reason: "not_permitted", refused: true, status: 403 });
+    session.show(1, show("b"));
+    vi.advanceTimersByTime(120_000);
+    expect(links).toHaveLength(1);
+    expect(unsupported).not.toHaveBeenCalled();
+    for (const [slot, camera] of ["a", "b"].entries()) {
+      const view = session.view(slot);
+      expect(view).toMatchObject({ phase: "refused", reason: "not_permitted", camera });
+      expect(view.retryAt).toBeUndefined();
+    }
+  });
+});

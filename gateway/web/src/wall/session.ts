@@ -63,6 +63,7 @@ export class WallSession implements LiveTransport {
   private isOpen = false;
   private everUp = false;
   private failures = 0;
+  private refused: Down | undefined;
   private closed = false;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private steady: ReturnType<typeof setTimeout> | undefined;
@@ -94,6 +95,11 @@ export class WallSession implements LiveTransport {
     if (this.closed || slot < 0 || slot >= this.o.slots) return;
     const old = this.wanted.get(slot);
     this.wanted.set(slot, r);
+    if (this.refused) {
+      this.table.patch(slot, { camera: r.camera });
+      this.barred(this.refused);
+      return;
+    }
     const other = old?.camera !== r.camera || !sameStops(old.tour, r.tour);
     if (other) {
       this.leave(slot);
@@ -133,6 +139,20 @@ export class WallSession implements LiveTransport {
   nudge(slot: number): void {
     const r = this.wanted.get(slot);
     if (r && !this.table.get(slot).replay) this.tell(slot, r);
+  }
+
+  wake(anew: boolean): void {
+    if (this.closed) return;
+    if (anew && this.link) {
+      // The gateway that had this wall is no more: its connection would only be found dead after a while.
+      this.link.close();
+      this.down({ reason: "connection_lost", refused: false });
+    }
+    if (this.retry === undefined && !this.refused) return;
+    clearTimeout(this.retry);
+    this.refused = undefined;
+    this.backoff.reset();
+    this.open();
   }
 
   readonly view = (slot: number) => this.table.get(slot);
@@ -200,6 +220,7 @@ export class WallSession implements LiveTransport {
   }
 
   private open(): void {
+    this.retry = undefined;
     this.isOpen = false;
     this.link = this.o.connect(
       { url: wallPath, slots: this.o.slots, channel: channelLabel, audio: true, heartbeatMs },
@@ -326,7 +347,7 @@ export class WallSession implements LiveTransport {
     clearTimeout(this.steady);
     clearInterval(this.posting);
     if (this.closed) return;
-    if (!this.everUp && this.hopeless(why)) {
+    if (!this.everUp && why.reason !== "not_permitted" && this.hopeless(why)) {
       this.close();
       this.o.unsupported();
       return;
@@ -336,6 +357,11 @@ export class WallSession implements LiveTransport {
     this.sounds.set({ slot: this.sounds.get().slot, stream: null });
     this.replays.reset();
     this.tours.reset();
+    if (why.reason === "not_permitted") {
+      this.refused = why;
+      this.barred(why);
+      return;
+    }
     const wait = why.refused ? refusedMs : this.backoff.next();
     this.retry = setTimeout(() => this.open(), wait);
     for (const slot of this.wanted.keys()) {
@@ -344,6 +370,12 @@ export class WallSession implements LiveTransport {
       const none = { report: undefined, replay: undefined };
       this.table.patch(slot, { phase: "waiting", reason, detail, retryAt: Date.now() + wait, ...none });
     }
+  }
+
+  /** The role may not watch: that is so for all tiles, and will be so the next time. */
+  private barred({ reason, detail }: Down): void {
+    const none = { report: undefined, replay: undefined, stream: null, retryAt: undefined };
+    for (const slot of this.wanted.keys()) this.table.patch(slot, { phase: "refused", reason, detail, ...none }, true);
   }
 }
 
