@@ -11,7 +11,8 @@ import (
 )
 
 // claimData keeps others out of a data folder, which is created if missing, until the file returned is closed or the
-// process ends. A process that does everything wants it for itself alone; the single roles may share it with each other.
+// process ends. A process that does everything wants it for itself alone; the single roles may share it with each
+// other.
 func claimData(dir string, alone bool) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)

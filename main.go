@@ -70,8 +70,8 @@ type configCheckCommand struct{ withConfig }
 
 // Help is shown by --help.
 func (configCheckCommand) Help() string {
-	return `Every mistake is named, one line each: file:line:column: key: what is wrong. What may be meant but seldom is comes as
-a warning. Exit code: 0 good, also with warnings; 1 a mistake.`
+	return `Every mistake is named, one line each: file:line:column: key: what is wrong. What may be meant but seldom is
+comes as a warning. Exit code: 0 good, also with warnings; 1 a mistake.`
 }
 
 // Run checks the configuration.

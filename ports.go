@@ -46,8 +46,8 @@ func (a taken) String() string {
 	return fmt.Sprintf("%s %s: %v", a.name, a.value, a.err)
 }
 
-// blocked returns those that cannot be opened. It opens and closes each, so that a start which must fail does so before it
-// has changed anything, and names all it stumbles over at once.
+// blocked returns those that cannot be opened. It opens and closes each, so that a start which must fail does so before
+// it has changed anything, and names all it stumbles over at once.
 func blocked(all []address) []taken {
 	var out []taken
 	for _, a := range all {

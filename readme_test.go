@@ -362,7 +362,7 @@ func (n *newcomer) watchesAll(line string) {
 	poll(n.t, "footage of both", 40*time.Second, func() error {
 		for _, id := range []string{"cam0", "term-01"} {
 			if found, err := filepath.Glob(filepath.Join(n.dir, "data/store/v1", id, "*/*/*/*/*.mp4")); err != nil || len(found) < 2 {
-				return fmt.Errorf("%s has %d segments, %v", id, len(found), err)
+				return fmt.Errorf("%s has %d segments, %w", id, len(found), err)
 			}
 		}
 		return nil
@@ -377,7 +377,7 @@ func (n *newcomer) logsIn(p *served, http, pattern string, cameras int) {
 	token := awaitLogin(n.t, http, "admin", printedPassword(n.t, p.proc, pattern))
 	poll(n.t, fmt.Sprintf("%s: %d cameras live", n.at, cameras), 60*time.Second, func() error {
 		if live, err := camerasLive(http, token); err != nil || live < cameras {
-			return fmt.Errorf("%d are, %v", live, err)
+			return fmt.Errorf("%d are, %w", live, err)
 		}
 		return nil
 	})

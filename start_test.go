@@ -200,7 +200,7 @@ func TestDemoStartsAgain(t *testing.T) {
 	// the first goes on: its file's reload is due every two seconds
 	poll(t, "cameras live", 40*time.Second, func() error {
 		if live, err := camerasLive(at["--listen"], token); err != nil || live < 60 {
-			return fmt.Errorf("%d cameras live, %v", live, err)
+			return fmt.Errorf("%d cameras live, %w", live, err)
 		}
 		return nil
 	})
@@ -260,7 +260,7 @@ func TestHelp(t *testing.T) {
 		{"user", 2, "", "expected one of \"add\""},
 		{"user", 2, "", "see: skein user --help"},
 		{"user --help", 0, "A password is never an argument", ""},
-		{"user add --help", 0, "officer (watches)", ""},
+		{"user --help", 0, "officer (watches)", ""},
 		{"config check --help", 0, "Exit code: 0 good, also with warnings; 1 a mistake.", ""},
 		{"verify --help", 0, "Asia/Shanghai", ""},
 		{"fly", 2, "", "see: skein --help"},

@@ -33,8 +33,11 @@ type userCommand struct {
 // Help is shown by --help.
 func (userCommand) Help() string {
 	return `A running gateway takes a change over within a second or two and writes it into the audit log, with the name of
-who made it; without one, the next start writes it. A password is never an argument: it is asked for without echo, twice,
-or read as one line from standard input where that is no terminal.`
+who made it; without one, the next start writes it. A password is never an argument: it is asked for without echo,
+twice, or read as one line from standard input where that is no terminal.
+
+Roles: admin (sets up), officer (watches), investigator (finds footage), operator (keeps it running), auditor (reads
+who did what).`
 }
 
 // ofUser names an account.
@@ -45,7 +48,7 @@ type ofUser struct {
 
 type userAddCommand struct {
 	ofUser
-	Role string `required:"" help:"admin, officer (watches), investigator (finds footage), operator (keeps it running) or auditor (reads who did what)."`
+	Role string `required:"" help:"admin, officer, investigator, operator or auditor."`
 	Unit string `help:"Scope: id of a unit, with everything below it. An admin may have none: the whole district."`
 	Name string `help:"The person's own name."`
 }
@@ -184,8 +187,8 @@ func (c userListCommand) Run() error {
 	return w.Flush()
 }
 
-// open opens the users of the configuration. What else is in the configuration need not be right, nor need its secrets be
-// at hand: who has lost a password has trouble enough.
+// open opens the users of the configuration. What else is in the configuration need not be right, nor need its secrets
+// be at hand: who has lost a password has trouble enough.
 func (w withConfig) open() (where *config.Accounts, users *accounts.Users, isNew string, err error) {
 	where, err = config.LoadAccounts(w.Config)
 	if err != nil {
@@ -237,8 +240,8 @@ func said(format string, args ...any) error {
 	return err
 }
 
-// newPassword asks for a new password on the terminal, without echo and twice, or reads a line where there is none. What
-// is wrong with a password is said before it has to be repeated.
+// newPassword asks for a new password on the terminal, without echo and twice, or reads a line where there is none.
+// What is wrong with a password is said before it has to be repeated.
 func newPassword(ctx context.Context, login string) (string, error) {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		line, err := bufio.NewReader(io.LimitReader(os.Stdin, 4096)).ReadString('\n')

@@ -79,7 +79,7 @@ func TestUsersBesideAGateway(t *testing.T) {
 		t.Helper()
 		poll(t, fmt.Sprintf("login answers %d", want), 10*time.Second, func() error {
 			if got, err := n.loginStatus("li", password); err != nil || got != want {
-				return fmt.Errorf("%d, %v", got, err)
+				return fmt.Errorf("%d, %w", got, err)
 			}
 			return nil
 		})
@@ -255,7 +255,7 @@ func TestPasswordsAreAskedFor(t *testing.T) {
 				poll(t, prompt, 10*time.Second, func() error {
 					mode, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
 					if err != nil || !strings.HasSuffix(seen.String(), prompt) || mode.Lflag&unix.ECHO != 0 {
-						return fmt.Errorf("not asked yet: %q, %v", seen.String(), err)
+						return fmt.Errorf("not asked yet: %q, %w", seen.String(), err)
 					}
 					return nil
 				})

@@ -23,7 +23,7 @@ type verifyCommand struct {
 	Config     string   `short:"c" type:"path" help:"Configuration of the archive to look into, with --camera and --day."`
 	Camera     string   `help:"Camera to prove."`
 	Day        string   `help:"Day to prove, from midnight to midnight in --zone: 2026-11-23."`
-	Zone       string   `default:"Asia/Shanghai" help:"Time zone of the day and of the times that are told; UTC or a name such as ${default}."`
+	Zone       string   `default:"Asia/Shanghai" help:"Time zone of the day and of the times told: UTC or a name."`
 	Checkpoint []string `help:"Signed checkpoints for files: documents or folders."`
 	Key        string   `help:"Public key of the checkpoints, 64 hexadecimal digits or a file; default: the archive's."`
 	Quick      bool     `help:"Compare manifests only; do not read the archive's footage."`
@@ -87,11 +87,11 @@ func (c verifyCommand) archive(ctx context.Context) (*evidence.Broken, error) {
 		return nil, err
 	}
 	if r.Segments+r.Deleted+len(r.GivenUp) == 0 && r.Broken == nil {
-		return nil, fmt.Errorf("camera %s has no segment on %s (%s, %s to %s UTC): there is nothing to prove", c.Camera, c.Day,
-			c.Zone, within.From.Format(minutes), within.To.Format(minutes))
+		return nil, fmt.Errorf("camera %s has no segment on %s (%s, %s to %s UTC): there is nothing to prove", c.Camera,
+			c.Day, c.Zone, within.From.Format(minutes), within.To.Format(minutes))
 	}
-	if err := c.print(r, "camera %s, %s (%s): %d segments, %d deleted by rule, %d bytes read, %s\n%s", c.Camera, c.Day, c.Zone,
-		r.Segments, r.Deleted, r.Bytes, named(trusted, r.Checkpoints), listed(r.GivenUp, zone)); err != nil {
+	if err := c.print(r, "camera %s, %s (%s): %d segments, %d deleted by rule, %d bytes read, %s\n%s", c.Camera, c.Day,
+		c.Zone, r.Segments, r.Deleted, r.Bytes, named(trusted, r.Checkpoints), listed(r.GivenUp, zone)); err != nil {
 		return nil, err
 	}
 	if r.Broken != nil {

@@ -22,8 +22,8 @@ type Accounts struct {
 	Units     []district.Unit
 }
 
-// LoadAccounts reads only that of the configuration at path: mistakes elsewhere, and secrets that are not at hand, do not
-// keep it from being read.
+// LoadAccounts reads only that of the configuration at path: mistakes elsewhere, and secrets that are not at hand, do
+// not keep it from being read.
 func LoadAccounts(path string) (*Accounts, error) {
 	var c struct {
 		DataDir string `yaml:"data_dir"`

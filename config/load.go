@@ -140,7 +140,8 @@ func decode(path string, into any) (document, error) {
 		return document{}, joined(doc.mistakes())
 	}
 	doc.misfits = s.misfits
-	if err := yaml.NewDecoder(bytes.NewReader(nil), yaml.AllowDuplicateMapKey()).DecodeFromNode(doc.root, into); err != nil {
+	dec := yaml.NewDecoder(bytes.NewReader(nil), yaml.AllowDuplicateMapKey()) // fits has found those that are mistakes
+	if err := dec.DecodeFromNode(doc.root, into); err != nil {
 		return document{}, positioned(path, err)
 	}
 	return doc, nil

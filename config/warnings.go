@@ -25,8 +25,8 @@ func (c *Config) doubts() []error {
 			"picture; set webrtc: {udp: \"0.0.0.0:%s\"}", c.WebRTC.UDP, portOf(c.WebRTC.UDP))
 	}
 	if open && len(c.Access.Nodes) > 0 && c.RTSP.Listen != "off" && !others(c.RTSP.Listen) {
-		doubt("rtsp.listen: %s is for this computer alone, listen for others too: edges elsewhere cannot publish to a gateway; "+
-			"set rtsp: {listen: \"0.0.0.0:%s\"}", c.RTSP.Listen, portOf(c.RTSP.Listen))
+		doubt("rtsp.listen: %s is for this computer alone, listen for others too: edges elsewhere cannot publish to a "+
+			"gateway; set rtsp: {listen: \"0.0.0.0:%s\"}", c.RTSP.Listen, portOf(c.RTSP.Listen))
 	}
 	if c.Access.ReplayWindow < 0 {
 		doubt("access.replay_window: %v is negative, so all footage wants a registered retrieval, also that of a minute ago",

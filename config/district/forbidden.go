@@ -9,7 +9,8 @@ import (
 // Forbidden reports whether no camera may be in this kind of place: the inside of guest rooms and private dining rooms,
 // of rooms to live or rest in, and of baths, toilets and rooms to undress, nurse or try on in (Order 799 art. 8). Names
 // are compared by what they mean: upper and lower case, blanks, hyphens, underscores, a plural, and a word for whom the
-// place is for or that it is its inside make no difference. The way to such a place ("toilet corridor") is another place.
+// place is for or that it is its inside make no difference. The way to such a place ("toilet corridor") is another
+// place.
 func Forbidden(place string) bool {
 	name := strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {

@@ -57,9 +57,9 @@ func (u Account) check() error {
 
 // Users is the file of accounts. A change of the file by another process is seen within a second.
 //
-// Every change is kept in the file beside the accounts until its row stands in the audit log. So the command line, which
-// cannot write the log while a gateway does, leaves its changes for the gateway: running, it writes the row within a
-// second or two, else at its next start.
+// Every change is kept in the file beside the accounts until its row stands in the audit log. So the command line,
+// which cannot write the log while a gateway does, leaves its changes for the gateway: running, it writes the row
+// within a second or two, else at its next start.
 type Users struct {
 	path   string
 	hasher *hasher
@@ -366,8 +366,9 @@ func (u *Users) List() []Account {
 	return list
 }
 
-// CreateFirst creates the user "admin" with a random password if there is no user at all, and returns the password, else
-// "". It is to be shown at once and nowhere stored: call it when nothing can keep the start from ending well any more.
+// CreateFirst creates the user "admin" with a random password if there is no user at all, and returns the password,
+// else "". It is to be shown at once and nowhere stored: call it when nothing can keep the start from ending well any
+// more.
 func (u *Users) CreateFirst(ctx context.Context) (string, error) {
 	u.mu.Lock()
 	empty := len(u.byName) == 0

@@ -110,8 +110,8 @@ func edited(before, after map[string]Account, now time.Time) []Change {
 	return out
 }
 
-// sameFile reports whether a file is the one that was read, untouched since. Each write of ours makes a new file, so two
-// within one tick of the file system's clock are told apart.
+// sameFile reports whether a file is the one that was read, untouched since. Each write of ours makes a new file, so
+// two within one tick of the file system's clock are told apart.
 func sameFile(now, read fs.FileInfo) bool {
 	return read != nil && os.SameFile(now, read) && now.ModTime().Equal(read.ModTime()) && now.Size() == read.Size()
 }
@@ -140,8 +140,8 @@ func lockFile(path string) (unlock func(), err error) {
 	}
 }
 
-// keepOwner gives f to whom the file at path belongs, or the folder where there is none: root, at the command line, must
-// not leave files behind that the service cannot read. For others it does nothing.
+// keepOwner gives f to whom the file at path belongs, or the folder where there is none: root, at the command line,
+// must not leave files behind that the service cannot read. For others it does nothing.
 func keepOwner(f *os.File, path string) error {
 	if os.Geteuid() != 0 {
 		return nil
