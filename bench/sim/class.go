@@ -72,6 +72,7 @@ func (l *library) class(v Video, variant int) *class {
 func newClass(v Video, variant int) *class {
 	spec := scene.Spec{
 		Width: v.Width, Height: v.Height, FPS: v.FPS, GOP: v.GOP, Cell: 4, Variant: variant, Bitrate: v.Bitrate,
+		Hall: v.Hall, Calm: v.Calm,
 	}
 	if v.Codec == media.H265 {
 		spec.Cell = 8

@@ -63,6 +63,8 @@ type Video struct {
 	Bitrate       int         // bit/s to aim at; text and movement set a floor
 	DeclaredFPS   int         // what the parameter sets claim, when it is not FPS
 	KeyBytes      int         // what a key frame has at least: user data fill it up
+	Hall          bool        // shows the hall of a community instead of a street
+	Calm          bool        // little moves, for few bits: a clock of whole seconds, no frame number, hardly any traffic
 }
 
 // maxKeyBytes bounds Video.KeyBytes: what a gateway takes at most.

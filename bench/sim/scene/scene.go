@@ -9,10 +9,12 @@ import (
 // Spec describes a scene. Equal specs give equal pictures.
 type Spec struct {
 	Width, Height int
-	FPS, GOP      int // pictures
-	Cell          int // side of the finest flat cell the coder has: 4 or 8 samples
-	Variant       int // 0 to Variants-1
-	Bitrate       int // bit/s to fill with moving leaves
+	FPS, GOP      int  // pictures
+	Cell          int  // side of the finest flat cell the coder has: 4 or 8 samples
+	Variant       int  // 0 to Variants-1
+	Bitrate       int  // bit/s to fill with moving leaves
+	Hall          bool // the hall of a community instead of a street
+	Calm          bool // little moves: a clock of whole seconds, no frame number, hardly any traffic
 }
 
 // FrameBytes is the mean size of a picture at the bitrate.
@@ -42,17 +44,27 @@ type Scene struct {
 func New(spec Spec) *Scene {
 	s := &Scene{Spec: spec, still: raster.New(spec.Width, spec.Height), r: rand.New(rand.NewPCG(uint64(spec.Variant), 7))}
 	s.Layout = NewLayout(s.still, spec.FrameBytes())
+	s.Layout.calm = spec.Calm
 	s.Kinds = make([]raster.Kind, s.still.Cols()*s.still.Rows())
 	s.texts = make([]bool, len(s.Kinds))
 	st := &street{p: s.still, g: spec.Cell, r: s.r, look: palettes()[spec.Variant%Variants]}
-	st.draw()
 	s.makeTiles()
-	s.plant(st)
+	if spec.Hall {
+		st.hall()
+	} else {
+		st.draw()
+		s.plant(st)
+	}
 	s.Layout.mark(func(b int) {
 		s.texts[b] = true
 		s.still.Fill(b%s.still.Cols()*16, b/s.still.Cols()*16, 16, 16, raster.Colour{Y: paper, Cb: 128, Cr: 128})
 	})
-	s.lanes = lanes(st, spec.Loop())
+	switch {
+	case spec.Hall:
+		s.lanes = walkers(st, spec.Loop())
+	default:
+		s.lanes = lanes(st, spec.Loop(), spec.Calm)
+	}
 	s.Picture = s.still.Clone()
 	s.traffic(0)
 	s.Refresh()

@@ -12,6 +12,9 @@ type line struct {
 	size            Cell
 }
 
+// wholeSeconds is the clock's format as far as a calm picture shows it.
+const wholeSeconds = "2006-01-02 15:04:05"
+
 const (
 	clockCells   = 23 // 2006-01-02 15:04:05.000
 	counterCells = 8  // # and the frame number's last seven digits
@@ -21,6 +24,7 @@ const (
 type Layout struct {
 	clock, label line
 	cols         int
+	calm         bool // no thousandths and no frame number
 }
 
 // NewLayout chooses the text's size for a picture. frameBytes is the target size of a picture between key frames.
@@ -50,6 +54,10 @@ func (l Layout) Last() int {
 
 // MovingBytes is about what the changing digits of one picture cost, on average, at a picture rate.
 func (l Layout) MovingBytes(fps int) int {
+	if l.calm {
+		blocks := 1.1 / float64(fps) * float64(l.clock.size.W*l.clock.size.H) // seconds, and the last block
+		return int((blocks + 1) * (raster.PCMBytes + 2))
+	}
 	digits := float64(fps + min(fps, 10) + 1) // hundredths, tenths, seconds
 	if 1000%fps != 0 || 1000/fps%10 != 0 {
 		digits += float64(fps) // thousandths
@@ -89,8 +97,14 @@ func NewText(l Layout, f *Font, name string) *Text {
 // Set makes the text show a time (in its own zone) and a frame number.
 func (t *Text) Set(wall time.Time, frame uint64) {
 	t.scratch = wall.AppendFormat(t.scratch[:0], "2006-01-02 15:04:05.000")
+	if t.layout.calm {
+		copy(t.scratch[len(wholeSeconds):], "    ")
+	}
 	for i, c := range t.scratch[:len(t.clock)] {
 		t.clock[i] = t.font.cell(rune(c), t.layout.clock.size)[0]
+	}
+	if t.layout.calm {
+		return
 	}
 	counter := t.label[len(t.label)-counterCells:]
 	counter[0] = t.font.cell('#', t.layout.label.size)[0]

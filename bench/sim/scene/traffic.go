@@ -7,6 +7,7 @@ type lane struct {
 	y, height     int
 	speed, period int // samples a picture (negative: to the left), and the row's length
 	cars          []car
+	people        bool // instead of vehicles
 }
 
 type car struct {
@@ -16,7 +17,7 @@ type car struct {
 }
 
 // lanes makes traffic that returns to its start after loop pictures.
-func lanes(s *street, loop int) []lane {
+func lanes(s *street, loop int, calm bool) []lane {
 	colours := []uint32{0xb3262c, 0xf0f0ee, 0x24324a, 0x2e6da4, 0xd9a520, 0x8d9499, 0x1f1f22, 0x3d7a4a}
 	step := 8
 	far := lane{y: s.snap(670, s.p.H), height: s.snap(76, s.p.H), speed: -step, period: step * loop}
@@ -26,6 +27,9 @@ func lanes(s *street, loop int) []lane {
 	}
 	for i, l := range []*lane{&far, &near} {
 		n := max(1, l.period/max(s.p.W*3/5, 640))
+		if calm {
+			n = 1
+		}
 		for k := range n {
 			c := car{at: k*l.period/n + s.r.IntN(l.period/n/4+1), w: l.height * 9 / 4, colour: colours[s.r.IntN(len(colours))]}
 			if k%3 == 2 {
@@ -60,6 +64,10 @@ func (l lane) draw(p *raster.Picture, g int, c car, x int) {
 		bx := x + (c.w*x1/100+g-1)/g*g
 		ay, by := l.y+h*y0/100*g, l.y+max(h*y1/100, h*y0/100+1)*g
 		p.Fill(ax, ay, bx-ax, by-ay, raster.RGB(rgb))
+	}
+	if l.people {
+		person(c, box)
+		return
 	}
 	glass, shade := uint32(0x9cc3d8), mix(c.colour, 0, 1, 3)
 	if c.bus {
