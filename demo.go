@@ -15,6 +15,7 @@ import (
 	"skein/bench/sim"
 	"skein/bench/yanfeng"
 	"skein/config"
+	"skein/config/district"
 	"skein/gateway"
 	accounts "skein/gateway/access"
 )
@@ -45,8 +46,18 @@ func (c demoCommand) Run(ctx context.Context) error {
 	if err := c.noRoom(); err != nil {
 		return err
 	}
-	model := yanfeng.New(yanfeng.Options{Base: "rtsp://" + c.Sim, MainBitrate: c.Bitrate})
-	cams, err := sim.New(sim.Config{Listen: c.Sim, Cameras: model.Cameras})
+	model := yanfeng.New(yanfeng.Options{
+		Base: "rtsp://" + c.Sim, MainBitrate: c.Bitrate, Faults: true,
+		RetentionDays: demoDays, LegalBasis: "演示数据，无真实影像",
+	})
+	for _, list := range [][]district.Camera{model.Inventory.Cameras, model.Inventory.Terminals} {
+		for i := range list {
+			if hasPast(list[i].ID) {
+				list[i].RetentionDays = 30 // so that its day outlives the others' hour
+			}
+		}
+	}
+	cams, err := sim.New(sim.Config{Listen: c.Sim, Cameras: model.Cameras, KeyOnPlay: true})
 	if err != nil {
 		return fmt.Errorf("simulated cameras: %w", err)
 	}
@@ -58,7 +69,13 @@ func (c demoCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.makePast(ctx, cfg); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
+	for _, f := range model.Faults {
+		group.Go(func() error { return suffer(ctx, cams.Camera(f.Camera), f) })
+	}
 	// The cameras go on until nobody pulls them any more: one that goes before is a fault, and Skein would say so.
 	pulled, unplug := context.WithCancel(context.WithoutCancel(ctx))
 	defer unplug()
@@ -68,6 +85,42 @@ func (c demoCommand) Run(ctx context.Context) error {
 		return runAll(newProcess(ctx, cfg), c.announce)
 	})
 	return group.Wait()
+}
+
+// demoDays is for how many days a demonstration keeps footage, as far as its disk allows.
+const demoDays = 1
+
+// suffer lets a camera fail again and again.
+func suffer(ctx context.Context, cam *sim.Control, f yanfeng.Fault) error {
+	for wait := f.Every / 4; ; wait = f.Every - f.For {
+		if !sleep(ctx, wait) {
+			return nil
+		}
+		if f.Stall {
+			cam.Stall(f.For)
+			if !sleep(ctx, f.For) {
+				return nil
+			}
+			continue
+		}
+		cam.Stop()
+		over := !sleep(ctx, f.For)
+		if err := cam.Start(); err != nil || over {
+			return err
+		}
+	}
+}
+
+// sleep waits, and returns false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // blocked is the error about addresses that cannot be opened, with a command that could.
@@ -100,8 +153,8 @@ func (c demoCommand) write(m yanfeng.Model) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Eight-second segments show footage in the archive soon. A fifth of the cap is left for the spool and what is in
-	// flight.
+	// Eight-second segments show footage in the archive soon. A fifth of the cap is for the spool, which holds the day of
+	// footage until the archive has it.
 	text := fmt.Sprintf(`# The demonstration's configuration, written anew at every start of "skein demo".
 data_dir: %q
 listen: %q
@@ -111,7 +164,7 @@ rtsp: {listen: %q}
 spool: {segment: 8s, max_bytes: %d}
 archive: {max_bytes: %d}
 inventory: yanfeng.yaml
-`, c.Data, c.Listen, c.Log, c.WebRTC, c.RTSP, c.MaxBytes/10, c.MaxBytes/10*8)
+`, c.Data, c.Listen, c.Log, c.WebRTC, c.RTSP, c.MaxBytes/5, c.MaxBytes/4*3)
 	file := filepath.Join(c.Data, "skein.yaml")
 	return file, errors.Join(
 		os.WriteFile(filepath.Join(c.Data, "yanfeng.yaml"), inv, 0o640),
@@ -127,7 +180,13 @@ type login struct {
 
 // people are the demonstration's users, in the order in which they are shown.
 func people() []accounts.Account {
-	return []accounts.Account{{Name: "admin", Role: accounts.Admin}}
+	return []accounts.Account{
+		{Name: "admin", Role: accounts.Admin},
+		{Name: "officer", RealName: "值班员", Role: accounts.Officer, Unit: "yanfeng"},
+		{Name: "investigator", RealName: "调查员", Role: accounts.Investigator, Unit: "yanfeng"},
+		{Name: "operator", RealName: "运维员", Role: accounts.Operator, Unit: "yanfeng"},
+		{Name: "auditor", RealName: "审计员", Role: accounts.Auditor, Unit: "yanfeng"},
+	}
 }
 
 // logins makes those of the demonstration's users who are missing, and returns all. The demonstration keeps passwords
@@ -182,10 +241,11 @@ func (c demoCommand) announce(ctx context.Context, p *process, gw *gateway.Gatew
 				"               skein user reset %s --config %s\n", l.Name, l.Name, p.cfg.Path())
 			continue
 		}
-		fmt.Fprintf(&b, "    user       %s\n    password   %s\n", l.Name, l.password)
+		fmt.Fprintf(&b, "    user       %-12s  password   %s\n", l.Name, l.password)
 	}
 	_, err = fmt.Printf(`
-  Skein (雁阵): 雁峰区, 53 terminals and 24 street cameras, simulated; all are recorded, at most %.1f GB of disk.
+  Skein (雁阵): 雁峰区, 53 terminals and 24 street cameras, simulated; some of them fail, each in its own way.
+  All are recorded, at most %.1f GB of disk; two have a day of footage already.
 
     console    http://%s
 %s

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"skein/edge/status"
 )
 
 // TestDemo proves the promise of `make demo`: within 60 s the login works, a wall of 16 tiles moves in Chromium, and
@@ -76,11 +79,101 @@ func TestDemo(t *testing.T) {
 		t.Errorf("%d screenshots, %v", len(pictures), err)
 	}
 
+	demoShowsFaults(t, listen, password)
+	demoHasAPast(t, listen, password)
+	for _, who := range []string{"officer", "investigator", "operator", "auditor"} {
+		m := regexp.MustCompile(`user +` + who + ` +password +(\S+)\n`).FindStringSubmatch(p.out.String())
+		if m == nil || demoLogin(t, listen, who, m[1]) == "" {
+			t.Errorf("%s cannot log in with what is shown: %q", who, m)
+		}
+	}
 	said := len(p.out.String())
 	p.stop()
 	if end := p.out.String()[said:]; strings.Contains(end, "level=WARN") || strings.Contains(end, "level=ERROR") {
 		t.Errorf("stopped by us, it complains:\n%s", end)
 	}
+}
+
+// demoLogin logs in and returns the session's token, "" if that fails.
+func demoLogin(t *testing.T, listen, user, password string) string {
+	t.Helper()
+	resp, err := http.Post("http://"+listen+"/v1/login", "application/json",
+		strings.NewReader(fmt.Sprintf(`{"user":%q,"password":%q}`, user, password)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var out struct{ Token string }
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.Token
+}
+
+// demoGet reads a JSON resource of the demonstration.
+func demoGet(t *testing.T, listen, password, path string, into any) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, "http://"+listen+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+demoLogin(t, listen, "admin", password))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %v", path, resp.Status, err)
+	}
+}
+
+// demoShowsFaults: cameras that fail show why, each in its own way, and the others are live.
+func demoShowsFaults(t *testing.T, listen, password string) {
+	t.Helper()
+	var list struct{ Cameras []cameraState }
+	demoGet(t, listen, password, "/v1/cameras", &list)
+	live, seen := 0, map[string]status.Reason{}
+	for _, c := range list.Cameras {
+		if c.State == status.Live || c.State == status.Delayed {
+			live++
+		}
+		seen[c.ID] = c.Reason
+	}
+	for id, want := range map[string]status.Reason{
+		"cam-21": status.ReasonAuth, "cam-22": status.ReasonRefused, "cam-23": status.ReasonNotFound,
+	} {
+		if seen[id] != want {
+			t.Errorf("%s fails with %q, want %q", id, seen[id], want)
+		}
+	}
+	if live < 70 || len(list.Cameras) != 77 {
+		t.Errorf("%d of %d cameras are live", live, len(list.Cameras))
+	}
+}
+
+// demoHasAPast: a day of footage is there, with a gap of every cause.
+func demoHasAPast(t *testing.T, listen, password string) {
+	t.Helper()
+	now := time.Now()
+	poll(t, "a day of footage", 60*time.Second, func() error {
+		var c struct {
+			Cameras []struct{ Spans, Gaps []span }
+		}
+		demoGet(t, listen, password, "/v1/coverage?"+rangeQuery(now.Add(-25*time.Hour), now, "camera", "term-01"), &c)
+		causes := map[string]bool{}
+		var held time.Duration
+		for _, s := range c.Cameras[0].Spans {
+			held += s.To.Sub(s.From)
+		}
+		for _, g := range c.Cameras[0].Gaps {
+			causes[g.Cause] = true
+		}
+		if held < 22*time.Hour || len(causes) < 8 {
+			return fmt.Errorf("%v of footage, gaps %v", held, causes)
+		}
+		return nil
+	})
 }
 
 func lastLine(s string) string {

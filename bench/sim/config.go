@@ -47,6 +47,9 @@ type Camera struct {
 	Sub   *Video      // nil: the camera has no sub stream
 	Audio media.Codec // G711A, AAC or Opus; 0: no audio. Carried by main and sub.
 
+	// Password protects the camera by digest authentication of the user "admin", if it is not empty.
+	Password string
+
 	// DriftPPM makes the camera's oscillator fast (positive) or slow (negative): media and wall clock both drift.
 	DriftPPM float64
 	// ClockOffset is the initial error of the camera's wall clock: OSD, SEI and sender reports are off by it.

@@ -144,6 +144,9 @@ func (h *handler) lookup(
 	if st == nil {
 		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
 	}
+	if want := st.camera.Password; want != "" && !conn.VerifyCredentials(req, "admin", want) {
+		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.server == nil {

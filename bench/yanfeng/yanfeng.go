@@ -8,6 +8,9 @@ package yanfeng
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -20,9 +23,13 @@ import (
 type Options struct {
 	Base          string // rtsp://host:port of the simulated cameras
 	MainBitrate   int    // bit/s, default 2,000,000
-	SubBitrate    int    // default 300,000
-	TerminalRate  int    // default 160,000
+	SubBitrate    int    // default 100,000
+	TerminalRate  int    // default 40,000
 	RetentionDays int    // default 30
+	// LegalBasis names the document that allows RetentionDays, if they are not what the law asks for.
+	LegalBasis string
+	// Faults makes some of the cameras fail, each in its own way: see Model.Faults.
+	Faults bool
 }
 
 func (o Options) withDefaults() Options {
@@ -32,8 +39,8 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	def(&o.MainBitrate, 2_000_000)
-	def(&o.SubBitrate, 300_000)
-	def(&o.TerminalRate, 160_000)
+	def(&o.SubBitrate, 100_000)
+	def(&o.TerminalRate, 40_000)
 	def(&o.RetentionDays, 30)
 	return o
 }
@@ -71,12 +78,20 @@ func towns() []town {
 	}
 }
 
-// crossings names the 24 HD cameras, in the order they are handed to the towns.
-func crossings() []string {
-	return []string{
-		"雁峰广场东口", "回雁峰公园南门", "中山南路口", "蒸阳路口", "环城南路口", "先锋路口", "解放路口", "人民路口",
-		"天马山隧道口", "岳屏公园北门", "罗家湾路口", "湘江南路口", "黄茶岭路口", "文昌路口", "白沙大道口", "工业大道口",
-		"金龙坪菜市场", "江洲路口", "东阳渡大桥", "白沙洲物流园", "茅叶滩码头", "岳屏镇政府", "双桥路口", "高铁连接线口",
+// crossing is a place of an HD camera.
+type crossing struct{ name, town string }
+
+// crossings names the 24 HD cameras and the town or street each belongs to.
+func crossings() []crossing {
+	return []crossing{
+		{"雁峰广场东口", "yanfengjie"}, {"回雁峰公园南门", "yanfengjie"}, {"中山南路口", "yanfengjie"},
+		{"蒸阳路口", "tianmashan"}, {"环城南路口", "yanfengjie"}, {"先锋路口", "xianfeng"}, {"解放路口", "xianfeng"},
+		{"人民路口", "xianfeng"}, {"天马山隧道口", "tianmashan"}, {"岳屏公园北门", "tianmashan"},
+		{"罗家湾路口", "tianmashan"}, {"湘江南路口", "baishazhou"}, {"黄茶岭路口", "huangchaling"},
+		{"文昌路口", "huangchaling"}, {"白沙大道口", "baishazhou"}, {"工业大道口", "baishazhou"},
+		{"金龙坪菜市场", "jinlongping"}, {"江洲路口", "jinlongping"}, {"东阳渡大桥", "jinlongping"},
+		{"白沙洲物流园", "baishazhou"}, {"茅叶滩码头", "baishazhou"}, {"岳屏镇政府", "yueping"}, {"双桥路口", "yueping"},
+		{"高铁连接线口", "yueping"},
 	}
 }
 
@@ -84,6 +99,15 @@ func crossings() []string {
 type Model struct {
 	Inventory district.Inventory
 	Cameras   []sim.Camera
+	Faults    []Fault
+}
+
+// Fault is what one camera of the demonstration suffers from, over and over again.
+type Fault struct {
+	Camera string
+	Every  time.Duration // from beginning to beginning
+	For    time.Duration
+	Stall  bool // connected, but nothing is sent; otherwise the camera is away
 }
 
 // New builds the model.
@@ -103,8 +127,12 @@ func New(o Options) Model {
 			m.community(o, t, i, n, name)
 		}
 	}
-	for i, name := range crossings() {
-		m.crossing(o, ts[i%len(ts)], i, name)
+	for i, c := range crossings() {
+		at := slices.IndexFunc(ts, func(t town) bool { return t.id == c.town })
+		m.crossing(o, ts[at], i, c.name)
+	}
+	if o.Faults {
+		m.fail(o)
 	}
 	return m
 }
@@ -118,14 +146,30 @@ func (m *Model) community(o Options, t town, i, n int, name string) {
 	term := fmt.Sprintf("term-%02d", n)
 	m.Inventory.Terminals = append(m.Inventory.Terminals, district.Camera{
 		ID: term, Name: name + "治理终端", Unit: id, Grid: grid.ID, Location: place(t, i, 0.008),
-		Main: o.Base + "/" + term, Transport: "tcp", Record: district.RecordMain, RetentionDays: o.RetentionDays,
+		Main: o.Base + "/" + term, Transport: "tcp", Record: district.RecordMain,
+		RetentionDays: o.RetentionDays, LegalBasis: o.LegalBasis,
 		Legal: district.Legal{Basis: "art9", Place: "community_service_hall", AudioReason: "报警求助双向语音"},
 	})
-	m.Cameras = append(m.Cameras, sim.Camera{
-		ID: term, Name: name, Audio: media.G711A,
-		Video: sim.Video{Codec: media.H264, Width: 640, Height: 360, FPS: 10, GOP: 20, Bitrate: o.TerminalRate},
-	})
+	cam := sim.Camera{ID: term, Name: name, Video: Hall(5, 50, o.TerminalRate)}
+	if i == 0 { // the first of each town sends sound all the time
+		cam.Audio = media.G711A
+	}
+	m.Cameras = append(m.Cameras, cam)
 }
+
+// Hall is what a terminal sends.
+func Hall(fps, gop, bitrate int) sim.Video {
+	return sim.Video{Width: 640, Height: 360, FPS: fps, GOP: gop, Bitrate: bitrate, Hall: true, Calm: true}
+}
+
+// Street is the sub stream of a street camera.
+func Street(fps, gop, bitrate int) sim.Video {
+	return sim.Video{Width: 640, Height: 360, FPS: fps, GOP: gop, Bitrate: bitrate, Calm: true}
+}
+
+// recordsMain tells which of the street cameras are recorded at full size: one of H.264 and one of H.265. The others'
+// sub streams are recorded, so that the disk of a small machine holds more than an hour of all.
+func recordsMain(i int) bool { return i == 0 || i == 11 }
 
 func (m *Model) crossing(o Options, t town, i int, name string) {
 	id := fmt.Sprintf("cam-%02d", i+1)
@@ -135,18 +179,43 @@ func (m *Model) crossing(o Options, t town, i int, name string) {
 	m.Inventory.Cameras = append(m.Inventory.Cameras, district.Camera{
 		ID: id, Name: name, Unit: t.id, Location: loc, Transport: "tcp",
 		Main: o.Base + "/" + id, Sub: o.Base + "/" + id + "/sub",
-		Record: district.RecordMain, RetentionDays: o.RetentionDays,
+		Record: district.RecordSub, RetentionDays: o.RetentionDays, LegalBasis: o.LegalBasis,
 		Legal: district.Legal{Basis: "art7", Builder: "雁峰区", Manager: t.name},
 	})
+	entry := &m.Inventory.Cameras[len(m.Inventory.Cameras)-1]
 	codec := media.H264
 	if i%12 == 11 { // two of the 24 send H.265, as newer cameras do
 		codec = media.H265
 	}
-	m.Cameras = append(m.Cameras, sim.Camera{
-		ID: id, Name: name,
-		Video: sim.Video{Codec: codec, Bitrate: o.MainBitrate},
-		Sub:   &sim.Video{Codec: media.H264, Bitrate: o.SubBitrate, GOP: 15},
-	})
+	sub := Street(10, 100, o.SubBitrate)
+	cam := sim.Camera{ID: id, Name: name, Video: sim.Video{Codec: codec, Bitrate: o.MainBitrate}, Sub: &sub}
+	if recordsMain(i) {
+		entry.Record = district.RecordMain
+		cam.Video.Bitrate, cam.Video.Calm, cam.Video.GOP = min(o.MainBitrate, 600_000), true, 250
+	}
+	if i == 1 || i == 6 { // sound from the street wants its reason
+		cam.Audio = media.AAC
+		entry.Legal.AudioReason = "广场应急广播与求助"
+	}
+	m.Cameras = append(m.Cameras, cam)
+}
+
+// fail gives the last seven street cameras a fault each, as a district has them on any day.
+func (m *Model) fail(o Options) {
+	inv := func(i int) *district.Camera { return &m.Inventory.Cameras[i] }
+	cam := func(i int) *sim.Camera { return &m.Cameras[len(m.Cameras)-len(m.Inventory.Cameras)+i] }
+	cam(17).Sub.GOP = 1000 // a smart codec: a key frame every 100 s
+	m.Faults = append(m.Faults,
+		Fault{Camera: inv(18).ID, Every: 4 * time.Minute, For: 25 * time.Second},
+		Fault{Camera: inv(19).ID, Every: 3 * time.Minute, For: 15 * time.Second, Stall: true},
+	)
+	cam(20).Password = "s3cret"
+	for _, url := range []*string{&inv(20).Main, &inv(20).Sub} {
+		*url = strings.Replace(*url, "rtsp://", "rtsp://admin:wrong@", 1)
+	}
+	inv(21).Main, inv(21).Sub = "rtsp://127.0.0.1:9/"+inv(21).ID, "rtsp://127.0.0.1:9/"+inv(21).ID+"/sub" // nobody is there
+	inv(22).Main, inv(22).Sub = o.Base+"/"+inv(22).ID+"/9", o.Base+"/"+inv(22).ID+"/10"                   // no such channel
+	cam(23).ClockOffset = -7 * time.Minute
 }
 
 // place spreads positions on a sunflower spiral around the town's centre.

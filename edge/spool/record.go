@@ -20,9 +20,11 @@ const (
 	readerQueue  = 2048
 )
 
-// source is what a recording needs of a *stream.Reader.
-type source interface {
+// Source is what a recording takes units from, such as a *stream.Reader.
+type Source interface {
+	// TryNext returns the next unit if there is one.
 	TryNext() (*media.AccessUnit, bool)
+	// Next waits for the next unit. Its error ends the recording, but for that of ctx.
 	Next(ctx context.Context) (*media.AccessUnit, error)
 }
 
@@ -44,7 +46,17 @@ func (s *Spool) RecordProfile(ctx context.Context, camera string, p media.Profil
 	return s.record(ctx, c, p, st, r)
 }
 
-func (s *Spool) record(ctx context.Context, c *camera, p media.Profile, identity any, src source) error {
+// RecordFrom is RecordProfile for units that come from elsewhere than a live stream, as fast as src gives them. Their
+// Seq must rise from 1.
+func (s *Spool) RecordFrom(ctx context.Context, camera string, p media.Profile, src Source) error {
+	c, err := s.camera(camera)
+	if err != nil {
+		return err
+	}
+	return s.record(ctx, c, p, src, src)
+}
+
+func (s *Spool) record(ctx context.Context, c *camera, p media.Profile, identity any, src Source) error {
 	if !c.start() {
 		return fmt.Errorf("camera %s is already being recorded", c.id)
 	}
@@ -80,7 +92,7 @@ func (s *Spool) settle(c *camera) {
 type recording struct {
 	s   *Spool
 	c   *camera
-	src source
+	src Source
 	log *slog.Logger
 
 	f        *segmentFile
