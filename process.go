@@ -147,6 +147,7 @@ func (p *process) serve(name string, l net.Listener, h http.Handler) {
 		MaxHeaderBytes: 64 << 10,
 		ErrorLog:       slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
+	newWaiting(mostWaiting).watch(srv)
 	p.task(name, func(ctx context.Context) error {
 		failed := make(chan error, 1)
 		go func() { failed <- srv.Serve(l) }()

@@ -87,7 +87,7 @@ func (d *door) admit(c net.Conn) *guest {
 	g.place, _ = lobby.Enter(addr.Addr(), func() { _ = g.refuse(errCrowded) })
 	g.timer = time.AfterFunc(d.cfg.AuthTimeout, func() {
 		if g.place.Leave() { // else it is known, or gone
-			_ = g.Close()
+			g.hangUp()
 		}
 	})
 	return g
@@ -137,16 +137,27 @@ func (g *guest) Read(b []byte) (int, error) {
 // refuse ends the connection and returns why.
 func (g *guest) refuse(why error) error {
 	g.door.refusals.Note(strangers.RemoteOf(g).String(), why.Error())
-	_ = g.Close()
+	g.hangUp()
 	return why
+}
+
+// hangUp ends the connection and waits for nobody.
+func (g *guest) hangUp() {
+	g.forget()
+	strangers.HangUp(g.Conn)
 }
 
 // Close implements net.Conn.
 func (g *guest) Close() error {
+	g.forget()
+	return g.Conn.Close()
+}
+
+// forget gives back the place of a connection that ends.
+func (g *guest) forget() {
 	g.closed.Do(func() {
 		g.door.open.Add(-1)
 		g.place.Leave()
 		g.timer.Stop()
 	})
-	return g.Conn.Close()
 }

@@ -145,3 +145,11 @@ func RemoteOf(c net.Conn) netip.AddrPort {
 	p := a.AddrPort()
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
+
+// HangUp closes a connection at once. TLS would say goodbye first, and wait for a client that takes nothing.
+func HangUp(c net.Conn) {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = t.NetConn()
+	}
+	_ = c.Close()
+}
