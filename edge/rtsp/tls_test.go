@@ -95,3 +95,31 @@ func TestTLSChain(t *testing.T) {
 		t.Errorf("%+v", units[0].Desc)
 	}
 }
+
+// TestServerTLS: what strangers may not do in clear they may not do inside TLS; who signs in is served.
+func TestServerTLS(t *testing.T) {
+	t.Parallel()
+	cfg, _, pin := selfSigned(t)
+	h := startHub(t, func(c *rtsp.ServerConfig) { c.TLS, c.UDP = cfg, "" })
+	c, err := tls.Dial("tcp", h.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // its own certificate
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := c.Write([]byte("GET /x HTTP/1.1\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("a tunnel is answered with %d bytes", n)
+	} else if timeout, ok := err.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // as it comes
+		t.Error("a tunnel stays open")
+	}
+	s := audioStream(t)
+	background(t, func(ctx context.Context) error {
+		return rtsp.Publish(ctx, rtsp.PublishConfig{
+			URL: "rtsps://u:p@ss/w0rd@" + h.Addr().String() + "/x", TLS: rtsp.TLS{Fingerprint: pin},
+		}, s)
+	})
+	waitFor(t, func() bool { return h.stream("x").Description() != nil })
+}
