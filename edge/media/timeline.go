@@ -13,6 +13,11 @@ const (
 	// settle is the first stretch of an epoch, in which a burst of old frames may pull the mapping back quickly.
 	settle     = 10 * time.Second
 	settleSlew = 0.5
+	// A unit that arrives earlier than its label by more than tooEarly proves the mapping wrong: nothing is seen before
+	// it happens. The mapping then goes back as fast as earlySlew, so that a sender whose clock runs fast never gets so
+	// far ahead that a new epoch must label pictures with times that were given out before.
+	tooEarly  = 50 * time.Millisecond
+	earlySlew = 0.05
 	// stepLimit is how far media time and the edge's monotonic clock may part at once before a new epoch opens.
 	stepLimit = time.Second
 	// Units that come late although their timestamps go on evenly are late on the way, not stamped wrong, unless that
@@ -25,6 +30,16 @@ const (
 	trend = 4 * time.Second
 	// delayWindow is how long the least delay is remembered.
 	delayWindow = 5 * time.Second
+	// A rate is learnt in mid-epoch from least delays that go one way evenly. Units that come earlier than any before
+	// tell of a fast clock, within half a minute, or at once if they are much earlier; units that come later and later do
+	// so too while a network fills up, so that takes twice as long, and what is more than slowMost is left to a step.
+	// Less than MaxSlew is left to the mapping.
+	fastPoints = 6
+	fasterFrom = 0.02
+	slowPoints = 12
+	slowMost   = 0.02
+	ratePoints = 3
+	rateLeast  = 20 * time.Millisecond
 )
 
 // Epochs numbers the epochs of one source; the tracks of a session share it, so that a step seen on one track opens a
@@ -48,7 +63,7 @@ func (e *Epochs) Next() uint32 { return e.n.Add(1) }
 //
 // Media time is continuous inside an epoch. The wall mapping follows the least-delayed unit and is corrected by at most
 // MaxSlew; a step of either clock opens a new epoch and never drops a unit. A camera whose timestamps run at a wrong
-// rate (says 25 frames a second, delivers 21) gets its rate measured and corrected from the second epoch on.
+// rate (says 25 frames a second, delivers 21) gets its rate measured and corrected as soon as it is plain.
 // It is used by one goroutine.
 type Timeline struct {
 	// Reorder tells that units may arrive in another order than they are shown (B-frames): timestamps then may
@@ -67,6 +82,7 @@ type Timeline struct {
 	started bool
 	epoch   uint32
 	scale   float64 // true ticks per stamped tick
+	learnt  origin  // where scale holds from
 
 	lastRTP uint32
 	nextRTP uint32 // timestamp of the unit being mapped
@@ -93,6 +109,7 @@ type Timeline struct {
 	lateSince       time.Duration // monotonic time since which the least delay exceeds stepLimit, 0: it does not
 	trail           []leastDelay  // least delay every delayWindow of the epoch, thinned out
 	trailEvery      time.Duration
+	earliest        time.Duration // the least of the trail, before its last point
 
 	sr       senderReport
 	offset   time.Duration
@@ -105,6 +122,12 @@ const reorderDepth = 16
 
 // bend is a correction of the mapping: at media time at it became corr.
 type bend struct{ at, corr time.Duration }
+
+// origin is a moment of an epoch in stamped and in true ticks.
+type origin struct {
+	raw  int64
+	true float64
+}
 
 type leastDelay struct {
 	from time.Duration
@@ -158,7 +181,7 @@ func (t *Timeline) open(rtp uint32, mono time.Duration, now time.Time) {
 	t.corr, t.corrAt, t.stalled = 0, 0, false
 	t.bends[0], t.bent = bend{}, 1
 	t.window = [2]leastDelay{{0, 0}, {0, math.MaxInt64}}
-	t.lateSince, t.trail, t.trailEvery = 0, t.trail[:0], delayWindow
+	t.lateSince, t.trail, t.trailEvery, t.learnt, t.earliest = 0, t.trail[:0], delayWindow, origin{}, math.MaxInt64
 	if first && t.sr.ok {
 		t.measure()
 	}
@@ -192,7 +215,7 @@ func (t *Timeline) advance(rtp uint32, mono time.Duration, now time.Time) {
 	delta := int64(int32(rtp - t.lastRTP))
 	raw := t.raw + delta
 	elapsed := mono - t.mono0
-	late := elapsed - t.media(raw) - t.corr
+	late := elapsed - t.at(raw) - t.corr
 	jump := (mono - t.lastMono) - t.media(delta)
 	stepped := late > stepLimit || late < -stepLimit
 	clock := now.Sub(t.wall0) - elapsed
@@ -224,7 +247,7 @@ func (t *Timeline) isStep(late, jump, elapsed time.Duration, raw int64) bool {
 	if late > 0 && t.least() < lateLimit && (t.lateSince == 0 || t.mono0+elapsed-t.lateSince < lateHold) {
 		return false
 	}
-	if m := t.media(raw); m > trend && elapsed > trend && !t.stalled && t.drifts(elapsed, late+t.corr) {
+	if m := t.at(raw); m > trend && elapsed > trend && !t.stalled && t.drifts(elapsed, late+t.corr) {
 		if ratio := float64(elapsed) / float64(m); ratio > 0.25 && ratio < 4 {
 			t.scale *= ratio
 		}
@@ -258,12 +281,70 @@ func (t *Timeline) follow(mono time.Duration) {
 		return
 	}
 	t.trail = append(t.trail, leastDelay{at, least + t.corr})
+	if t.learn() {
+		return
+	}
+	if at > settle {
+		t.earliest = min(t.earliest, least+t.corr)
+	}
 	if len(t.trail) > 256 {
 		for i := range 128 {
 			t.trail[i] = t.trail[2*i]
 		}
 		t.trail, t.trailEvery = t.trail[:128], 2*t.trailEvery
 	}
+}
+
+// learn takes the sender's rate from how the least delay went lately, if it went evenly; from here on media time then
+// runs at that rate, in the same epoch.
+func (t *Timeline) learn() bool {
+	for _, n := range []int{ratePoints, fastPoints, slowPoints} {
+		from := len(t.trail) - n
+		if from < 0 || t.trail[from].from < settle {
+			return false
+		}
+		slope, even := evenly(t.trail[from:])
+		switch earliest := t.trail[len(t.trail)-1].min < t.earliest; {
+		case !even:
+			continue
+		case slope < -fasterFrom && earliest, slope < 0 && earliest && n >= fastPoints:
+		case slope > 0 && slope <= slowMost && n >= slowPoints:
+		default:
+			continue
+		}
+		t.learnt = origin{t.raw, t.trueTicks(t.raw)}
+		t.scale /= 1 - slope
+		t.trail, t.earliest = t.trail[:0], math.MaxInt64
+		t.window[1] = leastDelay{0, math.MaxInt64} // it holds delays at the old rate
+		return true
+	}
+	return false
+}
+
+// evenly returns how much delay grew a second from the first to the last point, and whether it did so all the time.
+func evenly(points []leastDelay) (slope float64, even bool) {
+	first, last := points[0], points[len(points)-1]
+	grown, span := float64(last.min-first.min), float64(last.from-first.from)
+	slope = grown / span
+	if math.Abs(slope) <= MaxSlew || math.Abs(grown) < float64(rateLeast) {
+		return slope, false
+	}
+	for _, p := range points[1 : len(points)-1] {
+		if math.Abs(float64(p.min-first.min)/grown-float64(p.from-first.from)/span) > 0.2 {
+			return slope, false
+		}
+	}
+	return slope, true
+}
+
+// trueTicks converts ticks as stamped since the epoch's first unit.
+func (t *Timeline) trueTicks(raw int64) float64 {
+	return t.learnt.true + float64(raw-t.learnt.raw)*t.scale
+}
+
+// at returns the media time of a unit since the epoch's first.
+func (t *Timeline) at(raw int64) time.Duration {
+	return time.Duration(t.trueTicks(raw) / t.rate * float64(time.Second))
 }
 
 // media converts stamped ticks to time, at the measured rate.
@@ -280,7 +361,7 @@ const leastStep = 500
 // repair turns the raw timestamp into a presentation time that differs from those of other units. A unit whose timestamp
 // repeats or goes back is placed behind the one before by the time of its arrival.
 func (t *Timeline) repair(mono time.Duration) int64 {
-	pts := t.ptsBase + int64(math.Round(float64(t.raw)*t.scale))
+	pts := t.ptsBase + int64(math.Round(t.trueTicks(t.raw)))
 	least := int64(t.rate / leastStep)
 	t.bad -= t.bad / 64
 	switch {
@@ -315,10 +396,7 @@ func (t *Timeline) wallOf(rtp uint32, mono time.Duration) time.Time {
 	if t.TrustSender && t.sr.ok {
 		return t.sr.ntp.Add(t.media(int64(int32(rtp - t.sr.rtp))))
 	}
-	m := t.media(t.lastPTS - t.ptsBase)
-	if t.scale != 1 {
-		m = time.Duration(float64(t.lastPTS-t.ptsBase) / t.rate * float64(time.Second))
-	}
+	m := time.Duration(float64(t.lastPTS-t.ptsBase) / t.rate * float64(time.Second))
 	t.correct(m, mono-t.mono0-m)
 	t.follow(mono)
 	return t.wall0.Add(m + t.corrFor(m))
@@ -355,8 +433,11 @@ func (t *Timeline) correct(m, delay time.Duration) {
 	t.corrAt = m
 	slew := MaxSlew
 	want := t.least()
-	if m < settle && want < 0 {
+	switch {
+	case m < settle && want < 0:
 		slew = settleSlew
+	case want < -tooEarly:
+		slew = earlySlew
 	}
 	limit := time.Duration(float64(dt) * slew)
 	t.corr += min(max(want, -limit), limit)
@@ -378,7 +459,7 @@ func (t *Timeline) measure() {
 	if t.TrustSender {
 		return
 	}
-	m := t.media(t.raw + int64(int32(t.sr.rtp-t.lastRTP)))
+	m := t.at(t.raw + int64(int32(t.sr.rtp-t.lastRTP)))
 	t.offset = t.sr.ntp.Sub(t.wall0.Add(m + t.corr))
 	t.offsetOK = true
 }

@@ -295,3 +295,53 @@ func TestTrustSenderTakesWallTimeFromReports(t *testing.T) {
 		t.Errorf("wall %v, want %v", got, want.Add(step))
 	}
 }
+
+// A camera whose clock runs at a wrong rate keeps its epoch, and no two of its pictures are given the same time: footage
+// of a new epoch would be labelled with times that were given out before, and be lost where it is read back.
+func TestWrongRateIsLearntWithinTheEpoch(t *testing.T) {
+	for _, rate := range []float64{1.005, 1.002, 1.03, 1.1, 0.995, 0.98} {
+		c := newCamera()
+		rnd := rand.New(rand.NewPCG(3, 4))
+		worst, end := time.Duration(0), time.Duration(0)
+		const frames = 16 * 60 * 25
+		for i := range frames {
+			c.frame(step, 3600*rate, time.Duration(rnd.ExpFloat64()*float64(4*time.Millisecond)))
+			if i > 0 && !c.walls[i].After(c.walls[i-1]) {
+				t.Fatalf("rate %v: picture %d is at %v, the one before at %v", rate, i, c.walls[i], c.walls[i-1])
+			}
+			worst = max(worst, c.err().Abs())
+			if i > frames-25*60 {
+				end = max(end, c.err().Abs())
+			}
+		}
+		c.monotonic(t)
+		ticks := float64(c.pts[frames-1]-c.pts[frames-1501]) / 1500
+		epochs := 1
+		if rate < 0.99 {
+			epochs = 2 // it may yet be the network: in the end the labels step ahead
+		}
+		if c.epochs() > epochs || worst > 2*time.Second || rate > 1 && worst > 600*time.Millisecond ||
+			end > 30*time.Millisecond || math.Abs(ticks-3600) > 4 {
+			t.Errorf("rate %v: %d epochs, wall error up to %v, in the end %v, %v ticks a picture", rate, c.epochs(), worst, end, ticks)
+		}
+	}
+}
+
+// A network that fills up for a while and empties again is not taken for a wrong clock for long, and costs no epoch.
+func TestFillingNetworkKeepsTheRate(t *testing.T) {
+	c := newCamera()
+	for i := range 6000 {
+		fill := time.Duration(0)
+		switch {
+		case i > 2000 && i <= 3000:
+			fill = time.Duration(i-2000) * 400 * time.Microsecond // up to 0.4 s in 40 s
+		case i > 3000 && i <= 4000:
+			fill = time.Duration(4000-i) * 400 * time.Microsecond
+		}
+		c.frame(step, 3600, fill)
+	}
+	c.monotonic(t)
+	if c.epochs() != 1 || c.err().Abs() > 100*time.Millisecond {
+		t.Errorf("%d epochs, wall error %v", c.epochs(), c.err())
+	}
+}
