@@ -136,6 +136,30 @@ func TestLadder(t *testing.T) {
 	within(t, "end of all", func() bool { return f.runs.Load() == 0 && cs.inUse.Load() == 0 })
 }
 
+// The same holds for a camera of JPEG pictures, which no browser takes over WebRTC.
+func TestLadderOfJPEG(t *testing.T) {
+	t.Parallel()
+	cams := running(t, "a")
+	cams["a/sub"].mu.Lock()
+	cams["a/sub"].desc = &media.Description{Tracks: []media.Track{{Codec: media.MJPEG, ClockRate: 90000}}}
+	cams["a/sub"].mu.Unlock()
+	within(t, "JPEG", func() bool { return cams["a/sub"].stream.Description().Tracks[0].Codec == media.MJPEG })
+	f := &fakeTranscoder{}
+	r, cs := prepare(t, relay.Config{Transcodes: 2}, cams)
+	r.Use(relay.Parts{Transcoder: f})
+	launch(t, r, cs)
+	w := newWall(t, r, 1, everything("li"))
+	w.tell(`{"type":"show","slot":0,"camera":"a","profile":"sub"}`)
+	if s := w.state(is(0, "a", "live")); s.Reason != "transcoded" {
+		t.Errorf("%+v", s)
+	}
+	p := newPlayer(t, playerOptions{})
+	s, err := r.Answer(t.Context(), relay.Offer{SDP: p.offer(), Camera: "a", Profile: media.Sub, Viewer: everything("wang")})
+	if err != nil || s.Warning != relay.CodeTranscoded || f.starts.Load() != 1 {
+		t.Errorf("%+v, %v, %d transcodings", s.Warning, err, f.starts.Load())
+	}
+}
+
 // Without a transcoder the reason is the codec.
 func TestNoLadder(t *testing.T) {
 	t.Parallel()

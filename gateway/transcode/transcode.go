@@ -1,5 +1,5 @@
 // Package transcode makes of a live stream what a viewer's browser can decode, by the ffmpeg program, if that is
-// installed: H.264 of H.265 pictures, small, and Opus of AAC sound. One process does one of these for one stream, with
+// installed: H.264 of H.265 and JPEG pictures, small, and Opus of AAC sound. One process does one of these for one stream, with
 // no added delay beyond a picture or two, or two packets of sound.
 package transcode
 
@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,22 +46,15 @@ func Find(logger *slog.Logger) *FFmpeg {
 	return &FFmpeg{path: path, log: logger, pause: failurePause}
 }
 
-// H264 returns a stream of in's pictures, H.265 or H.264 without IDR pictures, as H.264, 640x360 at most, and of its
-// sound as it is, with in's capture times. It ends with in, with the program, or by stop, which waits until nothing of
-// it is left.
+// H264 returns a stream of in's pictures, H.265, JPEG or H.264 without IDR pictures, as H.264, 640x360 at most, and of
+// its sound as it is, with in's capture times. It waits for in's first unit, which tells what to decode, and ends with
+// in, with the program, or by stop, which waits until nothing of it is left.
 func (f *FFmpeg) H264(ctx context.Context, in *stream.Stream) (out *stream.Stream, stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	codec := media.H265
-	if d := in.Description(); d != nil && d.Video() >= 0 {
-		codec = d.Tracks[d.Video()].Codec
-	}
-	format := formatOf(codec)
-	if format == "" {
-		cancel()
-		return nil, nil, fmt.Errorf("pictures in %v are not transcoded", codec)
-	}
-	p, err := f.start(ctx, pictureArguments(format))
+	r := in.Subscribe(stream.ReaderOptions{Name: "transcode", Queue: 64, History: true})
+	codec, p, first, err := f.startFor(ctx, r)
 	if err != nil {
+		r.Close()
 		cancel()
 		return nil, nil, err
 	}
@@ -68,7 +62,8 @@ func (f *FFmpeg) H264(ctx context.Context, in *stream.Stream) (out *stream.Strea
 	var run sync.WaitGroup
 	run.Go(func() {
 		defer p.in.Close()
-		if err := j.feed(ctx, in, p.in); err != nil && ctx.Err() == nil {
+		defer r.Close()
+		if err := j.feed(ctx, first, r, p.in); err != nil && ctx.Err() == nil {
 			f.log.Debug("transcoding is no longer fed", "error", err)
 		}
 	})
@@ -83,28 +78,55 @@ func (f *FFmpeg) H264(ctx context.Context, in *stream.Stream) (out *stream.Strea
 	}, nil
 }
 
-// formatOf names the codec's byte stream to the program, "" if it is not transcoded.
+// startFor runs the program for what r delivers. It returns the unit that told so.
+func (f *FFmpeg) startFor(ctx context.Context, r *stream.Reader) (media.Codec, *program, *media.AccessUnit, error) {
+	first, err := r.Next(ctx)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	codec := media.H265
+	if i := first.Desc.Video(); i >= 0 {
+		codec = first.Desc.Tracks[i].Codec
+	}
+	format := formatOf(codec)
+	if format == "" {
+		return 0, nil, nil, fmt.Errorf("pictures in %v are not transcoded", codec)
+	}
+	p, err := f.start(ctx, pictureArguments(format))
+	return codec, p, first, err
+}
+
+// formatOf names the form in which the codec's pictures are given to the program, "" if it is not transcoded.
 func formatOf(c media.Codec) string {
 	switch c {
 	case media.H264:
 		return "h264"
 	case media.H265:
 		return "hevc"
+	case media.MJPEG:
+		return multipart
 	}
 	return ""
 }
 
+// multipart says how long each JPEG is: none waits for the next.
+const multipart = "mpjpeg"
+
 func pictureArguments(format string) []string {
 	size := fmt.Sprintf("scale=%d:%d:force_original_aspect_ratio=decrease:force_divisible_by=2", width, height)
-	return []string{
+	input := []string{"-framerate", fmt.Sprint(stampFPS), "-f", format, "-i", "pipe:0"}
+	if format == multipart {
+		input = input[2:] // it has a rate of its own, which is the same
+	}
+	return slices.Concat([]string{
 		"-hide_banner", "-loglevel", "error", "-nostdin",
 		"-flags", "low_delay", "-threads", "1", "-probesize", "32768", "-analyzeduration", "0",
-		"-framerate", fmt.Sprint(stampFPS), "-f", format, "-i", "pipe:0",
+	}, input, []string{
 		"-an", "-vf", size, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p",
 		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "50", "-maxrate", "800k", "-bufsize", "400k",
 		"-x264-params", "threads=1:sliced-threads=0:scenecut=0", "-threads", "1",
 		"-f", "flv", "-flvflags", "no_duration_filesize", "-flush_packets", "1", "pipe:1",
-	}
+	})
 }
 
 // job is one transcoding.
@@ -119,17 +141,16 @@ type job struct {
 	desc  *media.Description // of out, nil before its first picture
 }
 
-// feed writes the pictures of in to the program until either ends. An access unit delimiter behind each tells the
-// program that the picture is whole.
-func (j *job) feed(ctx context.Context, in *stream.Stream, w io.Writer) error {
-	r := in.Subscribe(stream.ReaderOptions{Name: "transcode", Queue: 64, History: true})
-	defer r.Close()
+// feed writes the pictures of r, the first of which is u, to the program until either ends.
+func (j *job) feed(ctx context.Context, u *media.AccessUnit, r *stream.Reader, w io.Writer) error {
 	var b []byte
 	var desc *media.Description
-	for {
-		u, err := r.Next(ctx)
-		if err != nil {
-			return err
+	for ; ; u = nil {
+		if u == nil {
+			var err error
+			if u, err = r.Next(ctx); err != nil {
+				return err
+			}
 		}
 		if desc != u.Desc {
 			desc = u.Desc
@@ -143,20 +164,7 @@ func (j *job) feed(ctx context.Context, in *stream.Stream, w io.Writer) error {
 		if t.Codec != j.codec {
 			return fmt.Errorf("the camera sends %v now", t.Codec)
 		}
-		b = b[:0]
-		if u.Key {
-			for _, n := range [][]byte{t.VPS, t.SPS, t.PPS} {
-				b = append(append(b, 0, 0, 0, 1), n...)
-			}
-		}
-		for _, n := range u.NALUs {
-			b = append(append(b, 0, 0, 0, 1), n...)
-		}
-		if j.codec == media.H264 {
-			b = append(b, 0, 0, 0, 1, 0x09, 0xf0)
-		} else {
-			b = append(b, 0, 0, 0, 1, 0x46, 0x01, 0x50)
-		}
+		b = written(b[:0], u, t)
 		j.mu.Lock()
 		j.taken[j.n] = u
 		delete(j.taken, j.n-remembered)
@@ -166,6 +174,29 @@ func (j *job) feed(ctx context.Context, in *stream.Stream, w io.Writer) error {
 			return err
 		}
 	}
+}
+
+// written appends a picture as the program reads it. An access unit delimiter behind it tells that it is whole.
+func written(b []byte, u *media.AccessUnit, t *media.Track) []byte {
+	if t.Codec == media.MJPEG {
+		for _, n := range u.NALUs {
+			b = fmt.Appendf(b, "--\r\nContent-type: image/jpeg\r\nContent-length: %d\r\n\r\n", len(n))
+			b = append(append(b, n...), "\r\n"...)
+		}
+		return b
+	}
+	if u.Key {
+		for _, n := range [][]byte{t.VPS, t.SPS, t.PPS} {
+			b = append(append(b, 0, 0, 0, 1), n...)
+		}
+	}
+	for _, n := range u.NALUs {
+		b = append(append(b, 0, 0, 0, 1), n...)
+	}
+	if t.Codec == media.H264 {
+		return append(b, 0, 0, 0, 1, 0x09, 0xf0)
+	}
+	return append(b, 0, 0, 0, 1, 0x46, 0x01, 0x50)
 }
 
 // hear takes the track of the sound.

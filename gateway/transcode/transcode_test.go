@@ -2,7 +2,10 @@ package transcode
 
 import (
 	"bytes"
+	"image"
+	"image/jpeg"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -87,6 +90,65 @@ func TestH264(t *testing.T) {
 	if late[len(late)/2] > 500*time.Millisecond {
 		t.Errorf("median delay %v", late[len(late)/2])
 	}
+}
+
+// So do the pictures of a camera that sends JPEG, none of which waits for the next.
+func TestH264OfJPEG(t *testing.T) {
+	t.Parallel()
+	ff := installed(t)
+	desc := &media.Description{Tracks: []media.Track{{Codec: media.MJPEG, ClockRate: 90000}}}
+	in := stream.New(stream.Options{})
+	walls := map[time.Time]bool{}
+	var mu sync.Mutex
+	n := 0
+	publish := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		now := time.Now()
+		walls[now] = true
+		in.Publish(&media.AccessUnit{Desc: desc, Key: true, NALUs: [][]byte{jpegPicture(n)}, Wall: now, Arrival: now, PTS: int64(n)})
+		n++
+	}
+	publish()
+	out, stop, err := ff.H264(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	r := out.Subscribe(stream.ReaderOptions{Name: "test", History: true})
+	defer r.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 30 {
+			time.Sleep(100 * time.Millisecond)
+			publish()
+		}
+	}()
+	for i := range 30 { // the last is not pushed by another
+		u, err := r.Next(t.Context())
+		if err != nil {
+			t.Fatalf("after %d pictures: %v", i, err)
+		}
+		mu.Lock()
+		if tr := u.Desc.Tracks[0]; tr.Codec != media.H264 || len(tr.SPS) == 0 || !walls[u.Wall] {
+			t.Errorf("picture %d: %+v, taken at %v", i, tr, u.Wall)
+		}
+		mu.Unlock()
+	}
+	<-done
+}
+
+func jpegPicture(n int) []byte {
+	img := image.NewYCbCr(image.Rect(0, 0, 320, 240), image.YCbCrSubsampleRatio420)
+	for i := range img.Y {
+		img.Y[i] = byte(i>>5*9 + n)
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
 }
 
 func FuzzFLV(f *testing.F) {

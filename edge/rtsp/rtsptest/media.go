@@ -84,7 +84,7 @@ func (s *source) place(n int) int {
 
 // sei returns a user data NAL unit with a running number and n bytes of padding.
 func sei(c media.Codec, number, n int) []byte {
-	body := append([]byte(mark), digits(number)...)
+	body := append([]byte(Mark), digits(number)...)
 	body = append(body, bytes.Repeat([]byte{0x55}, n)...)
 	head := []byte{6}
 	if c == media.H265 {

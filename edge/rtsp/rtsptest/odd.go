@@ -46,6 +46,7 @@ func (c *Camera) reboots() {
 // Sent is a picture that a camera sent. It is numbered if Options.Padding is not zero.
 type Sent struct {
 	Number int
+	At     time.Time
 	Whole  bool // nothing of it was lost on the way
 	Began  bool // its first two packets were not: what comes before its slice, and where that begins
 }
@@ -71,7 +72,8 @@ func (c *Camera) number() int {
 	return len(c.sent)
 }
 
-const mark = "skein rtsptest--"
+// Mark precedes the number of a picture in its supplemental NAL unit.
+const Mark = "skein rtsptest--"
 
 // digits writes a number so that no start code can come about.
 func digits(number int) []byte {
@@ -85,8 +87,8 @@ func digits(number int) []byte {
 // Number finds the number of a picture by Options.Padding.
 func Number(nalus [][]byte) (number int, ok bool) {
 	for _, n := range nalus {
-		if i := bytes.Index(n, []byte(mark)); i >= 0 && len(n) >= i+len(mark)+4 {
-			v := binary.BigEndian.Uint32(n[i+len(mark):])
+		if i := bytes.Index(n, []byte(Mark)); i >= 0 && len(n) >= i+len(Mark)+4 {
+			v := binary.BigEndian.Uint32(n[i+len(Mark):])
 			return int(v&0x7f | v>>1&(0x7f<<7) | v>>2&(0x7f<<14) | v>>3&(0x7f<<21)), true
 		}
 	}

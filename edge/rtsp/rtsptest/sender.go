@@ -144,7 +144,7 @@ func (s *session) stream() {
 		}
 		return
 	}
-	next := make([]int, len(s.tracks))
+	next, started := make([]int, len(s.tracks)), false
 	for {
 		// the track whose next unit is due first
 		at, which := time.Duration(1<<62), 0
@@ -158,7 +158,14 @@ func (s *session) stream() {
 		}
 		t, n := s.tracks[which], next[which]
 		next[which]++
-		if s.c.left() > 0 {
+		switch {
+		case s.c.left() == 0:
+			started = true
+		case started:
+			continue
+		default: // a session that has not sent anything begins with a key frame
+			begin = time.Now().Add(10 * time.Millisecond)
+			clear(next)
 			continue
 		}
 		if t.unit(n) != nil {
@@ -239,7 +246,7 @@ func (t *sender) unit(n int) error {
 	if o.Fault == NoKeyFrames && t.src.codec.IsVideo() && i%GOP == 0 {
 		i++
 	}
-	sent := Sent{Number: t.s.c.number(), Whole: true, Began: true}
+	sent := Sent{Number: t.s.c.number(), At: time.Now(), Whole: true, Began: true}
 	pkts, err := t.packets(t.src.units[i], sent.Number)
 	if err != nil {
 		return err
