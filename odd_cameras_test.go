@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"image/jpeg"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +45,8 @@ func TestOddCameras(t *testing.T) {
 			}
 			return 0
 		}}, states: "live"},
+		{id: "jpeg", o: rtsptest.Options{Video: media.MJPEG, FPS: 10}, states: "live"},
+		{id: "loudspeaker", o: rtsptest.Options{OnlyAudio: true, Audio: media.G711A}, states: "sound_only"},
 	}
 	n := newNode(t, "all")
 	var b strings.Builder
@@ -58,6 +62,9 @@ func TestOddCameras(t *testing.T) {
 	n.configure(t, b.String())
 	n.start(t)
 	began := time.Now()
+	n.awaitState(t, status.SoundOnly, 20*time.Second, "loudspeaker")
+	n.awaitState(t, status.Live, 20*time.Second, "jpeg")
+	n.liveThough(t)
 	reasons := n.statesOf(t, odd, began.Add(45*time.Second))
 	end := time.Now()
 	for _, c := range odd {
@@ -68,6 +75,9 @@ func TestOddCameras(t *testing.T) {
 	}
 	for _, c := range odd {
 		n.awaitArchive(t, began, end.Add(-10*time.Second), 60*time.Second, c.id)
+		if c.id == "jpeg" || c.id == "loudspeaker" { // not numbered
+			continue
+		}
 		n.complete(t, c, began, time.Now())
 		if c.o.Lose != nil || c.o.Cut != nil {
 			if !reasons[c.id+" "+string(status.ReasonCameraLoss)] {
@@ -75,6 +85,43 @@ func TestOddCameras(t *testing.T) {
 			}
 		}
 	}
+}
+
+// liveThough proves that a loudspeaker unit can be listened to, and a camera of JPEG pictures be seen.
+func (n *node) liveThough(t *testing.T) {
+	t.Helper()
+	e := n.hear(t, "/v1/whep/loudspeaker?profile=main")
+	poll(t, "the loudspeaker's sound", 20*time.Second, func() error {
+		if sound, _ := e.heard(); sound < 50 {
+			return fmt.Errorf("%d packets", sound)
+		}
+		return nil
+	})
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		t.Log("JPEG is not seen live without ffmpeg:", err)
+		return
+	}
+	e = n.hear(t, "/v1/whep/jpeg?profile=main")
+	if fmt.Sprint(e.warned) != "[transcoded]" {
+		t.Errorf("the viewer of JPEG pictures is warned of %q", e.warned)
+	}
+	poll(t, "pictures of the JPEG camera", 20*time.Second, func() error {
+		if _, video := e.heard(); video < 50 {
+			return fmt.Errorf("%d packets", video)
+		}
+		return nil
+	})
+	_, body, err := n.get("/v1/snapshots/jpeg.jpg")
+	if img, e := jpeg.Decode(bytes.NewReader(body)); err != nil || e != nil || img.Bounds().Dx() == 0 {
+		t.Errorf("snapshot: %v, %v", err, e)
+	}
+}
+
+// heard returns how many packets of sound and of pictures came.
+func (e *ears) heard() (sound, video int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.sound), e.video
 }
 
 // statesOf watches the cameras until a moment. It returns all "camera reason" seen.
@@ -89,7 +136,7 @@ func (n *node) statesOf(t *testing.T, odd []*oddCamera, until time.Time) map[str
 		}
 		for _, c := range odd {
 			s := all[c.id]
-			was[c.id] = was[c.id] || s.State == status.Live
+			was[c.id] = was[c.id] || s.State == status.Live || s.State == status.SoundOnly
 			if was[c.id] && !strings.Contains(c.states, string(s.State)) {
 				t.Errorf("%s: %s %s %s, want one of %s", c.id, s.State, s.Reason, s.Detail, c.states)
 			}

@@ -312,6 +312,14 @@ func TestStatesComeFromTheDataPlane(t *testing.T) {
 			name: "key frame two minutes ago, pictures arrive", active: true, state: status.Live,
 			st: rtsp.Snapshot{Connected: at(-100), LastKey: at(-60), LastFrame: at(60)},
 		},
+		{
+			name: "sound arrives, and no picture is offered", active: true, state: status.SoundOnly,
+			st: rtsp.Snapshot{Connected: at(0), LastRTP: at(59), Audio: "PCMA"},
+		},
+		{
+			name: "sound stopped", active: true, state: status.NoSignal, reason: status.ReasonSilent,
+			st: rtsp.Snapshot{Connected: at(0), LastRTP: at(50), Audio: "PCMA"},
+		},
 		{name: "on demand, nobody looks", idle: true, state: status.Connecting},
 	}
 	for _, tc := range cases {

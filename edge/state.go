@@ -36,7 +36,7 @@ func (s *source) profileStatus(now time.Time) status.Profile {
 	// Moments kept on the monotonic clock look a little different in wall time whenever they are read.
 	p.Since = p.Since.Truncate(time.Second)
 	switch {
-	case connected(st, last, active) && (p.State == status.Live || p.State == status.Frozen):
+	case connected(st, last, active) && (p.State == status.Live || p.State == status.Frozen || p.State == status.SoundOnly):
 		p.FPS, p.Kbps, p.LossPercent = st.FPS, st.Kbps, math.Round(st.Loss*1e4)/100
 		p.DelayMS = s.delay().Milliseconds()
 	case last.n > 0:
@@ -88,6 +88,11 @@ func judge(
 		return status.Live, status.ReasonNone, st.Connected
 	case pictures:
 		return status.Frozen, status.ReasonSilent, st.LastFrame
+	case connected && st.Codec == "" && st.Audio != "" && st.LastRTP.After(st.Connected):
+		if now.Sub(st.LastRTP) <= frozenAfter {
+			return status.SoundOnly, status.ReasonNone, st.Connected
+		}
+		return status.NoSignal, status.ReasonSilent, st.LastRTP
 	case !wanted:
 		return status.Connecting, status.ReasonNone, st.LastFrame // on demand: nobody looks
 	case last.n == 0 && !connected:

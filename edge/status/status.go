@@ -14,6 +14,7 @@ const (
 	Live         State = "live"          // pictures arrive and can be decoded
 	Delayed      State = "delayed"       // pictures arrive late
 	Frozen       State = "frozen"        // no decodable picture lately: the camera went silent, or just went away
+	SoundOnly    State = "sound_only"    // sound arrives, and the camera offers no picture
 	NoSignal     State = "no_signal"     // the camera answers, but delivers no media
 	Offline      State = "offline"       // the camera cannot be reached or refuses us
 	EdgeSilent   State = "edge_silent"   // the edge agent itself cannot be reached

@@ -88,7 +88,7 @@ func bestProfile(ps map[string]status.Profile) status.Profile {
 func usefulness(s status.State) int {
 	order := []status.State{
 		status.EdgeSilent, status.NotPermitted, status.Paused, status.Offline, status.Connecting, status.NoSignal,
-		status.Frozen, status.Delayed, status.Live,
+		status.SoundOnly, status.Frozen, status.Delayed, status.Live,
 	}
 	for i, o := range order {
 		if s == o {

@@ -47,7 +47,7 @@ type feed struct {
 	video *line
 	audio atomic.Pointer[line] // nil until a description with sound that can be sent
 	desc  atomic.Pointer[media.Description]
-	last  atomic.Int64 // arrival of the newest video unit, nanoseconds since the outlet began, never 0; 0: none yet
+	last  atomic.Int64 // arrival of the newest video unit, or sound if there is no picture, nanoseconds since the outlet began, never 0; 0: none yet
 	taken atomic.Int64 // its capture time, Unix nanoseconds
 
 	err error // why it ended; valid after opened or ended is closed
@@ -258,6 +258,10 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 	if f.desc.Load() != u.Desc {
 		f.describe(u.Desc)
 	}
+	if u.Desc.Video() < 0 {
+		f.arrived(u.Arrival)
+		f.taken.Store(u.Wall.UnixNano())
+	}
 	l := f.lineOf(u)
 	if l == nil {
 		return
@@ -286,6 +290,12 @@ func (f *feed) unit(b *batch, u *media.AccessUnit) {
 		s.deliver(b, l, &unit)
 	}
 	b.flush()
+}
+
+// soundOnly tells whether the stream has sound and no picture.
+func (f *feed) soundOnly() bool {
+	d := f.desc.Load()
+	return d != nil && d.Video() < 0 && d.Audio() >= 0
 }
 
 // arrived notes the arrival of a picture, whatever is done to the wall clock. It may be before the outlet began.

@@ -287,7 +287,7 @@ func TestCameraWithoutPictures(t *testing.T) {
 		})
 	}
 	w.tell(`{"type":"show","slot":0,"camera":"gate","profile":"main"}`)
-	if s := w.state(is(0, "gate", "offline")); s.Reason != "unsupported-codec" {
+	if s := w.state(is(0, "gate", "sound_only")); s.Reason != "" {
 		t.Errorf("reason %q", s.Reason)
 	}
 }

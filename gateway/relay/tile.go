@@ -203,11 +203,11 @@ func (t *tile) fetch(ctx context.Context, k feedKey, limit time.Duration) (*feed
 	return f, nil
 }
 
-// accepts tells whether the slot can send the description's picture.
+// accepts tells whether the slot can send the description's picture, if there is one.
 func (s *slot) accepts(d *media.Description) error {
 	i := d.Video()
 	if i < 0 {
-		return fail(CodeUnsupported, "the camera sends no picture")
+		return nil // its sound can be listened to
 	}
 	c := d.Tracks[i].Codec
 	if c != media.H264 && c != media.H265 {
@@ -245,6 +245,10 @@ func (t *tile) describe(f *feed, now time.Time) stateMessage {
 	lag := t.wall.session.lag()
 	age := f.age(now) + lag
 	m.State, m.Reason = stateOf(age)
+	sound := f.soundOnly()
+	if sound && (m.State == status.Live || m.State == status.Delayed) {
+		m.State = status.SoundOnly
+	}
 	if m.Reason != "" && age-lag <= liveAge {
 		m.Reason = CodeLinkSlow
 	}
@@ -254,7 +258,7 @@ func (t *tile) describe(f *feed, now time.Time) stateMessage {
 	}
 	m.AgeMS = max(age.Milliseconds(), 0)
 	switch {
-	case m.Reason != "":
+	case m.Reason != "", sound:
 	case t.reason != "":
 		m.Reason = t.reason
 	case t.lowered && t.want.worthMain(), t.thin, t.slot.shedding(now):

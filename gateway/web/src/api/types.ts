@@ -4,6 +4,7 @@ export type State =
   | "live"
   | "delayed"
   | "frozen"
+  | "sound_only"
   | "no_signal"
   | "offline"
   | "edge_silent"

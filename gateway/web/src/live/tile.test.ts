@@ -72,6 +72,12 @@ describe("a tile whose frames stopped", () => {
       stale: true,
     });
   });
+  it("says that there is only sound, and nothing where the gateway is away", () => {
+    const speaker = { ...camera, state: "sound_only" as const };
+    const none = { measured: false, fps: 0 };
+    expect(tile({ camera: speaker, frames: none })).toMatchObject({ badge: "sound_only", reason: "sound_only" });
+    expect(tile({ camera: speaker, frames: none, reachable: false }).badge).toBe("unknown");
+  });
   it("says that the gateway is away", () => {
     expect(tile({ frames: old, reachable: false })).toMatchObject({ badge: "frozen", reason: "gateway_away" });
   });

@@ -76,6 +76,9 @@ export function deriveTile(i: TileInput): TileState {
   if (view.report && bad.has(view.report.state)) {
     return { ...base, badge: view.report.state, reason: view.reason ?? view.report.reason, veil: true };
   }
+  if (camera.state === "sound_only") {
+    return { ...base, badge: "sound_only", reason: failing ? view.reason : "sound_only", since: began, veil: true };
+  }
   const badge = failing ? "unknown" : "connecting";
   return { ...base, badge, reason: view.reason, detail: view.detail, veil: true };
 }
@@ -133,6 +136,7 @@ export const badges: readonly Badge[] = [
   "live",
   "delayed",
   "frozen",
+  "sound_only",
   "no_signal",
   "offline",
   "edge_silent",

@@ -15,7 +15,7 @@ export interface Page {
   since: number;
 }
 
-const noPicture = new Set(["offline", "no_signal", "edge_silent", "paused", "not_permitted"]);
+const noPicture = new Set(["offline", "no_signal", "sound_only", "edge_silent", "paused", "not_permitted"]);
 
 /** The list says that there is nothing to see. What is merely unknown is given its chance. */
 export const dead = (camera: Camera | undefined) => !camera || noPicture.has(camera.state);

@@ -126,6 +126,7 @@ const states = new Set<string>([
   "live",
   "delayed",
   "frozen",
+  "sound_only",
   "no_signal",
   "offline",
   "edge_silent",
