@@ -22,6 +22,8 @@ type Config struct {
 	MaxSegment int64 `yaml:"max_segment,omitempty"`
 	// Parallel bounds the segments received at the same time.
 	Parallel int `yaml:"parallel,omitempty"`
+	// PerNode bounds those of one node. Default: a quarter of Parallel.
+	PerNode int `yaml:"per_node,omitempty"`
 }
 
 // WithDefaults returns the configuration with unset values filled in.
@@ -31,6 +33,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Parallel == 0 {
 		c.Parallel = DefaultParallel
+	}
+	if c.PerNode == 0 {
+		c.PerNode = max(1, c.Parallel/4)
 	}
 	return c
 }
@@ -47,6 +52,7 @@ func (c Config) Validate() error {
 	check(c.MinFree >= 0, "archive.min_free: %d: want 0 (not watched) or more", c.MinFree)
 	check(c.MaxSegment >= 0, "archive.max_segment: %d: want 0 (the default) or more", c.MaxSegment)
 	check(c.Parallel >= 0 && c.Parallel <= 4096, "archive.parallel: %d: want 1 to 4096", c.Parallel)
+	check(c.PerNode >= 0 && c.PerNode <= 4096, "archive.per_node: %d: want 1 to archive.parallel", c.PerNode)
 	return errors.Join(errs...)
 }
 

@@ -92,14 +92,14 @@ func (r *Recorder) ingest(w http.ResponseWriter, q *http.Request) {
 			fmt.Sprintf("manifest says %d bytes, Content-Length %d", m.Bytes, q.ContentLength))
 		return
 	}
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	default:
+	node, _ := guard.Node(q.Context())
+	release, ok := r.places.take(node.ID)
+	if !ok {
 		r.m.refused("busy")
 		unavailable(w, "too many segments at the same time")
 		return
 	}
+	defer release()
 	began := time.Now()
 	receipt, err := r.receive(w, q, m)
 	if err != nil {
@@ -123,7 +123,11 @@ func (r *Recorder) receive(w http.ResponseWriter, q *http.Request, m segment.Man
 	if err := r.admit.segment(ctx, m); err != nil {
 		return segment.Receipt{}, err
 	}
-	body := &bodyReader{body: q.Body, deadline: http.NewResponseController(w), left: m.Bytes}
+	node, _ := guard.Node(ctx)
+	body := &bodyReader{
+		body: q.Body, deadline: http.NewResponseController(w), left: m.Bytes,
+		upload: upload{places: r.places, node: node.ID, size: m.Bytes, began: time.Now()},
+	}
 	shard, err := r.deps.Store.Put(ctx, m, store.Source{Reader: body, Size: m.Bytes})
 	if body.err != nil { // the store's error may only say that reading failed
 		return segment.Receipt{}, body.err
@@ -157,6 +161,10 @@ func (r *Recorder) refuse(w http.ResponseWriter, q *http.Request, m segment.Mani
 		log.Error("segment refused: it is not a segment")
 		r.m.refused("structure")
 		problem(w, http.StatusBadRequest, err.Error())
+	case errors.Is(err, errTooSlow):
+		log.Warn("segment refused: it came too slowly")
+		r.m.refused("too_slow")
+		problem(w, http.StatusRequestTimeout, "the body comes too slowly, and its place is wanted")
 	case errors.As(err, &cut):
 		log.Warn("segment was not received whole")
 		r.m.refused("cut_off")
@@ -172,6 +180,9 @@ func (r *Recorder) refuse(w http.ResponseWriter, q *http.Request, m segment.Mani
 	}
 }
 
+// errTooSlow ends an upload whose place is wanted.
+var errTooSlow = errors.New("the body comes too slowly")
+
 // bodyError tells that the body could not be read to its end.
 type bodyError struct{ err error }
 
@@ -186,6 +197,7 @@ type bodyReader struct {
 	extended time.Time
 	check    structure
 	left     int64
+	upload   upload
 	err      error
 }
 
@@ -205,6 +217,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	_, _ = b.check.Write(p[:n])
 	b.left -= int64(n)
 	switch {
+	case b.left > 0 && b.upload.tooSlow(b.upload.size-b.left, time.Now()):
+		b.err = errTooSlow
 	case b.check.err != nil:
 		b.err = b.check.err
 	case b.left == 0:

@@ -76,18 +76,18 @@ type Deps struct {
 
 // Recorder is the archive's role. Its methods may be called from any goroutine.
 type Recorder struct {
-	cfg   Config
-	deps  Deps
-	log   *slog.Logger
-	m     *metrics
-	slots chan struct{} // segments being received
-	usage *usage
-	evict evictor // owned by Run
-	early early
-	full  chan struct{} // capacity 1: the archive has grown beyond its bound
-	gaps  *gapBook
-	began beginnings
-	admit *admitter
+	cfg    Config
+	deps   Deps
+	log    *slog.Logger
+	m      *metrics
+	places *places // segments being received
+	usage  *usage
+	evict  evictor // owned by Run
+	early  early
+	full   chan struct{} // capacity 1: the archive has grown beyond its bound
+	gaps   *gapBook
+	began  beginnings
+	admit  *admitter
 }
 
 // New returns a Recorder that has started nothing.
@@ -99,7 +99,7 @@ func New(cfg Config, deps Deps) (*Recorder, error) {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Recorder{cfg: cfg, deps: deps, log: deps.Log, slots: make(chan struct{}, cfg.Parallel), usage: newUsage()}
+	r := &Recorder{cfg: cfg, deps: deps, log: deps.Log, places: newPlaces(cfg.Parallel, cfg.PerNode), usage: newUsage()}
 	r.full = make(chan struct{}, 1)
 	r.began.of = map[string]beginning{}
 	r.evict.r = r
