@@ -179,7 +179,7 @@ func (h *Hub) Nodes() []NodeInfo {
 	for _, n := range h.nodes {
 		out = append(out, NodeInfo{
 			ID: n.id, Up: n.session != nil, Since: n.since.UTC(), Software: n.software, Remote: n.remote,
-			ClockMS: n.clock.Milliseconds(), Cameras: len(n.cameras),
+			ClockMS: n.clock.Milliseconds(), Cameras: h.speaksFor(n),
 		})
 	}
 	slices.SortFunc(out, func(a, b NodeInfo) int { return strings.Compare(a.ID, b.ID) })

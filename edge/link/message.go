@@ -149,7 +149,56 @@ func Parse(b []byte) (Message, error) {
 	if err := m.check(); err != nil {
 		return Message{}, fmt.Errorf("%w: %s: %w", errMessage, m.Type, err)
 	}
+	m.shorten()
 	return m, nil
+}
+
+const (
+	// MaxCameras is how many cameras one node may offer. A message that names more ends the link.
+	MaxCameras = 2000
+	maxText    = 300 // characters of a text for people
+)
+
+// shorten cuts texts for people to what people read: they are kept and logged for each camera.
+func (m *Message) shorten() {
+	cut := func(texts ...*string) {
+		for _, s := range texts {
+			if r := []rune(*s); len(*s) > maxText && len(r) > maxText {
+				*s = string(r[:maxText])
+			}
+		}
+	}
+	if m.Hello != nil {
+		cut(&m.Hello.Software)
+		for i := range m.Hello.Cameras {
+			cut(&m.Hello.Cameras[i].Name)
+		}
+	}
+	if m.Offer != nil {
+		for i := range m.Offer.Cameras {
+			cut(&m.Offer.Cameras[i].Name)
+		}
+	}
+	if m.Failed != nil {
+		cut(&m.Failed.Reason)
+	}
+	if m.Hurried != nil {
+		cut(&m.Hurried.Error)
+	}
+	if m.Status == nil {
+		return
+	}
+	for i := range m.Status.Cameras {
+		c := &m.Status.Cameras[i]
+		cut(&c.Recording.Detail)
+		if c.Recording.Loss != nil {
+			cut(&c.Recording.Loss.Cause)
+		}
+		for name, p := range c.Profiles {
+			cut((*string)(&p.State), (*string)(&p.Reason), &p.Detail, &p.Codec, &p.Audio, (*string)(&p.Refresh), &p.Transport)
+			c.Profiles[name] = p
+		}
+	}
 }
 
 var errMissing = errors.New("the field of that name is missing")
@@ -206,6 +255,9 @@ func (m Message) check() error {
 }
 
 func checkCameras(cs []Camera) error {
+	if len(cs) > MaxCameras {
+		return fmt.Errorf("%d cameras: want at most %d of one node", len(cs), MaxCameras)
+	}
 	seen := make(map[string]bool, len(cs))
 	for _, c := range cs {
 		if !validID(c.ID) {
@@ -215,6 +267,9 @@ func checkCameras(cs []Camera) error {
 			return fmt.Errorf("camera %s is there twice", c.ID)
 		}
 		seen[c.ID] = true
+		if len(c.Profiles) > 2 { // main and sub
+			return fmt.Errorf("camera %s has %d profiles", c.ID, len(c.Profiles))
+		}
 		for _, p := range c.Profiles {
 			if !p.Valid() {
 				return fmt.Errorf("camera %s: profile %q is not known", c.ID, p)
@@ -225,6 +280,9 @@ func checkCameras(cs []Camera) error {
 }
 
 func checkStatus(cs []status.Camera) error {
+	if len(cs) > MaxCameras {
+		return fmt.Errorf("%d cameras: want at most %d of one node", len(cs), MaxCameras)
+	}
 	for _, c := range cs {
 		if !validID(c.ID) {
 			return fmt.Errorf("camera %q is no id", c.ID)

@@ -166,7 +166,7 @@ func (h *Hub) attach(s *session, hello *Hello, remote string) {
 	}
 	n.report = nil
 	h.setCameras(n, hello.Cameras)
-	h.log.Info("link up", "node", s.node, "remote", remote, "software", hello.Software, "cameras", len(n.cameras))
+	h.log.Info("link up", "node", s.node, "remote", remote, "software", hello.Software, "cameras", h.speaksFor(n))
 }
 
 func (h *Hub) detach(s *session) {
@@ -184,6 +184,17 @@ func (h *Hub) detach(s *session) {
 	}
 }
 
+// speaksFor returns for how many cameras the node speaks. The caller holds mu.
+func (h *Hub) speaksFor(n *node) int {
+	count := 0
+	for id := range n.cameras {
+		if h.allowed(n.id, id) {
+			count++
+		}
+	}
+	return count
+}
+
 // offer replaces the cameras of the node.
 func (h *Hub) offer(s *session, cs []Camera) {
 	h.mu.Lock()
@@ -193,14 +204,21 @@ func (h *Hub) offer(s *session, cs []Camera) {
 	}
 }
 
-// setCameras keeps what the node offers, and the states of those; owner asks whether it may. The caller holds mu.
+// setCameras notes what the node offers, and keeps the states of those; owner asks whether it may, for the inventory can
+// change while the link stands. The caller holds mu.
 func (h *Hub) setCameras(n *node, cs []Camera) {
 	n.cameras = make(map[string]Camera, len(cs))
+	var foreign []string
 	for _, c := range cs {
 		if !h.allowed(n.id, c.ID) {
-			h.log.Warn("node offers a camera that the inventory does not give to it: ignored", "node", n.id, "camera", c.ID)
+			foreign = append(foreign, c.ID)
+			c.Name = "" // nobody sees it; the id is enough for the day the inventory gives it to the node
 		}
 		n.cameras[c.ID] = c
+	}
+	if len(foreign) > 0 {
+		h.log.Warn("node offers cameras that the inventory does not give to it: ignored", "node", n.id,
+			"cameras", len(foreign), "such_as", foreign[:min(len(foreign), 3)])
 	}
 	maps.DeleteFunc(n.states, func(id string, _ status.Camera) bool {
 		_, ok := n.cameras[id]
@@ -220,7 +238,7 @@ func (h *Hub) report(s *session, r *Status) {
 		n.report = map[string]status.Camera{}
 	}
 	for _, c := range r.Cameras {
-		if _, ok := n.cameras[c.ID]; !ok {
+		if _, ok := n.cameras[c.ID]; !ok || !h.allowed(n.id, c.ID) {
 			continue
 		}
 		maps.DeleteFunc(c.Profiles, func(p string, _ status.Profile) bool { return !n.offers(c.ID, media.Profile(p)) })
