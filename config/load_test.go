@@ -197,6 +197,8 @@ func TestWarnings(t *testing.T) {
 		"listen: \":8080\"\ntls: {self_signed: true}\n": {": webrtc.udp: 127.0.0.1:8189 is for this computer alone"},
 		"listen: 10.0.0.1:8080\ntls: {self_signed: true}\nwebrtc: {udp: \"10.0.0.1:8189\"}\n" +
 			"access: {nodes: [{id: edge-1, kind: edge, token: 0123456789abcdef}]}\n": {": rtsp.listen: 127.0.0.1:8554 is for this computer alone"},
+		"units: [{id: yf, name: 雁峰区, tier: district}]\ncameras: [{id: a, name: A, unit: yf, main: \"rtsp://10.0.0.1/a\", " +
+			"sub: \"rtsp://10.0.0.1/a\"}]\n": {":2:70: cameras[0].sub: a has the same address as main, so it is pulled twice"},
 		"access: {replay_window: -1h}\n": {":1:25: access.replay_window: -1h0m0s is negative, so all footage wants a registered"},
 		"access: {tokens: [{name: a, token: 0123456789abcdef, role: admin, unit: yf}]}\n": {
 			`:1:73: access.tokens[0].unit: "yf": there are no units`},

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 
+	"skein/config/district"
 	"skein/internal/caller"
 )
 
@@ -37,6 +38,16 @@ func (c *Config) doubts() []error {
 			doubt("access.tokens[%d].unit: %q: there are no units, so the token sees nothing", i, t.Unit)
 		}
 	}
+	same := func(section string, cams []district.Camera) {
+		for i, cam := range cams {
+			if cam.Main == cam.Sub && cam.Main != "" && cam.Main != district.Push {
+				doubt("%s[%d].sub: %s has the same address as main, so it is pulled twice: give that of its second stream, or "+
+					"leave sub out", section, i, cam.ID)
+			}
+		}
+	}
+	same("cameras", c.Cameras)
+	same("terminals", c.Terminals)
 	for _, w := range c.Access.Warnings() {
 		doubt("%s", w)
 	}

@@ -152,10 +152,6 @@ func (c *checker) camera(where string, cam Camera) {
 	c.place(where, cam.Unit, cam.Grid, cam.Location)
 	c.url(where, "main", cam.Main)
 	c.url(where, "sub", cam.Sub)
-	if cam.Main == cam.Sub && cam.Main != "" && cam.Main != Push {
-		c.fail(where, "sub is the same address as main, so the camera is pulled twice: give that of its second stream, or "+
-			"leave sub out")
-	}
 	if cam.Main == "" && cam.Sub == "" && cam.Edge == "" {
 		c.fail(where, "neither main nor sub: give at least one rtsp:// URL, \"push\", or the edge that has it")
 	}
