@@ -14,14 +14,16 @@ import (
 	"skein/bench/sim"
 	"skein/config"
 	"skein/edge/media"
+	"skein/internal/caller"
 	"skein/recorder/fmp4"
 	"skein/recorder/segment"
 	"skein/recorder/store"
 )
 
 const (
-	// A kill of the edge may take the fragment in the making with it: a group of pictures, at most two seconds.
-	fragmentPictures = 50
+	// A kill of the edge may take with it what is on its way into a file: a fragment in the making, at most half a second,
+	// and what waits for the next look, a quarter. The rest is for a busy machine.
+	cutOffPictures = 25
 	// Wall times of the archive and of the camera differ by what the way and a busy machine take.
 	wallSlack = 1500 * time.Millisecond
 )
@@ -167,7 +169,8 @@ func (r *faultRig) gaps(camera string) []segment.Gap {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+faultToken)
+	req.Header.Set("Authorization", "Bearer "+faultGateway)
+	req.Header.Set(caller.Header, caller.Person{Name: "chief"}.Encode())
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		r.t.Fatal(err)
@@ -213,7 +216,7 @@ func (r *faultRig) compare(camera string, have map[uint64]stored, gaps []segment
 			switch {
 			case cause == segment.CauseSpoolFull:
 				p.shed++
-			case killed && i >= tail && len(s.frames)-tail <= fragmentPictures && cause == segment.CauseEdgeDown:
+			case killed && i >= tail && len(s.frames)-tail <= cutOffPictures && cause == segment.CauseEdgeDown:
 				p.cutOff++
 				p.worst = max(p.worst, len(s.frames)-tail)
 			default:

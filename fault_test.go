@@ -27,6 +27,7 @@ const (
 	faultLength  = 45 * time.Second // of the killing, without SKEIN_SOAK
 	faultKills   = 30               // at least, of that length
 	faultToken   = "node-token-of-the-fault-test"
+	faultGateway = "gateway-token-of-the-fault-test"
 
 	roomy = 1 << 30
 	tight = 3 << 19 // bytes of spool that some seconds of footage fill
@@ -75,6 +76,7 @@ func TestNothingIsLostThroughFaults(t *testing.T) {
 		t.Errorf("%d kills in %v, want %d", kills, length, want)
 	}
 	r.check()
+	r.verify()
 }
 
 func newFaultRig(t *testing.T) *faultRig {
@@ -114,10 +116,10 @@ func newFaultRig(t *testing.T) *faultRig {
 	r.toRecorder = newFaultProxy(t, r.nodes["recorder"].http, nil)
 	r.metrics = freePort(t)
 	archive := func(endpoint string) string {
-		return oneUnit + fmt.Sprintf(`access: {nodes: [{id: edge-1, kind: edge, token: %s}]}
+		return oneUnit + fmt.Sprintf(`access: {nodes: [{id: edge-1, kind: edge, token: %s}, {id: gw-1, kind: gateway, token: %s}]}
 store: {shards: [{name: a, endpoint: %q, bucket: skein-a, access_key: %s, secret_key: %s, timeout: 2s}]}
 index: {redis: ["redis://%s/0"]}
-`, faultToken, endpoint, miniotest.AccessKey, miniotest.SecretKey, redis)
+`, faultToken, faultGateway, endpoint, miniotest.AccessKey, miniotest.SecretKey, redis)
 	}
 	r.nodes["recorder"].configure(t, archive(r.toStore.addr()))
 	r.nodes["direct"] = newNode(t, "check")

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -27,6 +30,7 @@ type site struct {
 	children []*child
 	edge     *child
 	recorder *child
+	metrics  string // address of the edge's
 }
 
 // newSite starts everything, recording all cameras, and waits until they are live.
@@ -91,9 +95,11 @@ recorder: {urls: ["http://%s"], token: %s}
 	if err != nil {
 		return s, err
 	}
+	s.metrics = at(7)
 	s.edge, err = role("edge", at(6), fmt.Sprintf(`link: {node: node, gateway: "http://%s", token: %s}
 recorder: {urls: ["http://%s"], token: %s}
-`, at(3), benchNode, at(2), benchNode))
+metrics: {listen: %q}
+`, at(3), benchNode, at(2), benchNode, s.metrics))
 	if err != nil {
 		return s, err
 	}
@@ -151,7 +157,15 @@ func benchRecord(ctx context.Context, o options, t *table) (err error) {
 		return err
 	}
 	before, at := s.stored(), time.Now()
+	disk, err := s.disk(ctx)
+	if err != nil {
+		return err
+	}
 	edge, recorder, err := s.watch(ctx, max(o.duration, time.Minute))
+	if err != nil {
+		return err
+	}
+	after, err := s.disk(ctx)
 	if err != nil {
 		return err
 	}
@@ -160,6 +174,10 @@ func benchRecord(ctx context.Context, o options, t *table) (err error) {
 	t.add(what+"footage that arrived there", fmt.Sprintf("%.1f Mbit/s", arrived), "", true)
 	t.add(what+"edge, CPU of one core", fmt.Sprintf("%.1f %%", edge.cpu), "<= 15 %", edge.cpu <= 15)
 	t.add(what+"edge, most memory", fmt.Sprintf("%.0f MB", edge.rss), "<= 120 MB", edge.rss <= 120)
+	took := time.Since(at).Seconds()
+	t.add(what+"edge, to disk: fragments / fsyncs a second and camera, bytes",
+		fmt.Sprintf("%.2f / %.2f, %.2f MB/s", (after.fragments-disk.fragments)/took/float64(o.cameras),
+			(after.syncs-disk.syncs)/took/float64(o.cameras), (after.bytes-disk.bytes)/took/1e6), "", true)
 	t.add(what+"recorder, CPU of one core", fmt.Sprintf("%.1f %%", recorder.cpu), "<= 8 %", recorder.cpu <= 8)
 	t.add(what+"recorder, most memory", fmt.Sprintf("%.0f MB", recorder.rss), "<= 80 MB", recorder.rss <= 80)
 	var first, whole []time.Duration
@@ -178,6 +196,46 @@ func benchRecord(ctx context.Context, o options, t *table) (err error) {
 	t.add("20 s clip from MinIO: whole p50 / p95",
 		fmt.Sprintf("%.1f / %.1f ms", millis(whole, 0.5), millis(whole, 0.95)), "", true)
 	return nil
+}
+
+// diskWork is what the edge has done to its disk so far.
+type diskWork struct{ fragments, syncs, bytes float64 }
+
+// disk reads it from the edge's metrics and, bytes, from the system.
+func (s *site) disk(ctx context.Context) (d diskWork, err error) {
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.metrics+"/metrics", http.NoBody)
+	if err != nil {
+		return d, err
+	}
+	resp, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return d, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return d, err
+	}
+	system, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", s.edge.pid()))
+	if err != nil {
+		return d, err
+	}
+	for line := range strings.Lines(string(body) + string(system)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			continue
+		}
+		switch name {
+		case "skein_spool_fragments_total":
+			d.fragments = v
+		case "skein_spool_syncs_total":
+			d.syncs = v
+		case "write_bytes:":
+			d.bytes = v
+		}
+	}
+	return d, nil
 }
 
 // stored returns how many bytes MinIO keeps.
