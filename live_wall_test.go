@@ -58,6 +58,12 @@ type answer struct {
 	Disabled      []string
 
 	Weight pageWeight // of the whole page
+
+	Complaints []string       // of the browser
+	Requests   map[string]int // by path
+	IDs        []string       // of elements
+	Bad        int            // cameras with a fault, by the header
+	State      string
 }
 
 // openConsole opens the console of a node, with more of live.mjs's environment.

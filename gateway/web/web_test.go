@@ -1,9 +1,11 @@
 package web
 
 import (
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -139,5 +141,48 @@ func TestEmbedded(t *testing.T) {
 		if w := get(t, h, part); w.Code != http.StatusOK {
 			t.Errorf("%s: got %d", part, w.Code)
 		}
+	}
+}
+
+// mostFirstLoad is what the page and the wall may weigh on their way to a browser that has nothing of them yet, in bytes.
+const mostFirstLoad = 200_000
+
+// TestFirstLoadIsSmall adds up what a browser loads before the wall is there: the page, and every script and style that
+// they name, compressed as they are sent.
+func TestFirstLoadIsSmall(t *testing.T) {
+	t.Parallel()
+	walls, err := fs.Glob(dist, "dist/assets/wall-*.js")
+	if err != nil || len(walls) != 1 {
+		t.Skipf("the console is not built: %v, %v", walls, err)
+	}
+	names := regexp.MustCompile(`(?:"/assets/|from"\./|import"\./)([\w.-]+\.(?:js|css))"`)
+	sizes := map[string]int{}
+	var load func(name string)
+	load = func(name string) {
+		if _, known := sizes[name]; known {
+			return
+		}
+		body, err := fs.ReadFile(dist, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := body
+		if packed, err := fs.ReadFile(dist, name+".gz"); err == nil {
+			sent = packed
+		}
+		sizes[name] = len(sent)
+		for _, m := range names.FindAllSubmatch(body, -1) {
+			load("dist/assets/" + string(m[1]))
+		}
+	}
+	load("dist/index.html")
+	load(walls[0])
+	total := 0
+	for _, n := range sizes {
+		total += n
+	}
+	t.Logf("%d bytes: %v", total, sizes)
+	if total > mostFirstLoad || len(sizes) < 5 {
+		t.Errorf("%d bytes in %d files, want at most %d", total, len(sizes), mostFirstLoad)
 	}
 }

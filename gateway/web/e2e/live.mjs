@@ -80,6 +80,37 @@ const page = await browser.newPage({ viewport: { width: Number(process.env.WIDTH
 page.setDefaultTimeout(timeout); // of clicks too
 await page.addInitScript(spy);
 
+/** What the browser complains of, and what is asked of the gateway. */
+const log = { complaints: [], requests: new Map() };
+page.on("console", (m) => m.type() === "error" && log.complaints.push(m.text()));
+page.on("pageerror", (e) => log.complaints.push(e.message));
+page.on("request", (r) => {
+  const { pathname } = new URL(r.url());
+  if (pathname.startsWith("/v1/")) log.requests.set(pathname, (log.requests.get(pathname) ?? 0) + 1);
+});
+
+/** Runs in the page: how long header and tree go on saying that all is well after a tile has noticed, in ms. */
+function agrees({ camera, timeout: limit }) {
+  const well = (e) => e && ["live", "delayed", "connecting"].some((s) => e.dataset.state === s);
+  const before = Number(document.querySelector("[data-testid='sums']").dataset.bad);
+  const began = performance.now();
+  let noticed;
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const now = performance.now();
+      const tile = document.querySelector(`[data-testid^='tile-'][data-camera='${camera}']`);
+      const row = document.querySelector(`[data-testid='tree-camera-${camera}'] .dot`);
+      const bad = Number(document.querySelector("[data-testid='sums']").dataset.bad);
+      if (!well(tile)) noticed ??= now;
+      if (noticed !== undefined && bad > before && !row.classList.contains("s-live"))
+        return resolve({ ms: Math.round(now - noticed), bad, state: tile.dataset.state });
+      if (now - began > limit) return reject(new Error(`header ${bad}, tile ${tile?.dataset.state}`));
+      setTimeout(look, 20);
+    };
+    look();
+  });
+}
+
 async function until(what, good) {
   const end = performance.now() + timeout;
   for (;;) {
@@ -137,14 +168,29 @@ const bad = new Set(["frozen", "no_signal", "offline"]);
 
 const answers = {
   ...replayAnswers(page, timeout, process.env.SHOTS),
-  /** `transport` "whep": one connection for each tile. */
-  async login({ transport }) {
+  /** `transport` "whep": one connection for each tile. `there`: what the page has once one is in. */
+  async login({ transport, there = "layout-16" }) {
     await page.goto(`${base}/${transport ? `?transport=${transport}` : ""}`);
     await page.getByTestId("login-user").fill(process.env.USER_NAME ?? "admin");
     await page.getByTestId("login-password").fill(process.env.PASSWORD ?? "");
     await page.getByTestId("login-submit").click();
-    await page.getByTestId("layout-16").waitFor({ timeout });
+    await page.getByTestId(there).waitFor({ timeout });
   },
+  /** What the browser complained of, and how often each path of the gateway was asked for, since the last time. */
+  log() {
+    const told = { complaints: [...log.complaints], requests: Object.fromEntries(log.requests) };
+    log.complaints.length = 0;
+    log.requests.clear();
+    return told;
+  },
+  open: ({ hash }) => page.evaluate((h) => location.assign(h), hash),
+  text: async ({ id }) => ({ text: await page.getByTestId(id).innerText() }),
+  ids: async ({ prefix }) => ({
+    ids: await page.locator(`[data-testid^='${prefix}']`).evaluateAll((all) => all.map((e) => e.dataset.testid)),
+  }),
+  /** Until the camera's tile is no longer well: how long after that header and tree said so too. */
+  agrees: ({ camera }) => page.evaluate(agrees, { camera, timeout }),
+  click: ({ id }) => page.getByTestId(id).click(),
   reload: () => page.reload(),
   // Not click(): it waits until the page is painted, which a busy machine does not do for minutes beside 64 pictures.
   layout: ({ n }) => page.getByTestId(`layout-${n}`).dispatchEvent("click"),
