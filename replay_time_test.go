@@ -56,9 +56,14 @@ func TestReplayTellsTheTimeOfItsPictures(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.awaitState(t, status.Live, 30*time.Second, "gate")
-	film(7 * time.Second)
-
 	th := &theatre{console: openConsole(t, n, "SHOTS="+t.TempDir()), wall: map[uint64]time.Time{}}
+	th.ask(`{"do":"login"}`)
+	th.ask(`{"do":"pick","camera":"gate"}`)
+	live := th.ask(`{"do":"shot"}`)
+	// It begins with the first picture of all, and 10 s later it has made the gap short.
+	jump := []answer{th.ask(`{"do":"past","n":60,"after":1500}`), th.ask(`{"do":"past","after":10000}`)}
+	film(4 * time.Second)
+
 	var err error
 	if th.reader, err = sim.NewReader(cam, media.Main); err != nil {
 		t.Fatal(err)
@@ -84,7 +89,16 @@ func TestReplayTellsTheTimeOfItsPictures(t *testing.T) {
 	second = second[slices.IndexFunc(second, func(f frame) bool { return !whole.wall(f).Before(th.Spans[1].From) }):]
 	whole.punctual(t, whole.shown()[:10])
 	whole.punctual(t, second)
-	th.ask(`{"do":"login"}`)
+	t.Run("tile", func(t *testing.T) {
+		th.prove(t, "live snapshot", live)
+		for _, a := range jump {
+			th.within(t, "instant replay", a, 4*frameTime) // the tile looks every 100 ms what picture it shows
+		}
+		if !jump[0].Time.Before(th.Spans[0].To) || jump[1].Time.Before(th.Spans[1].From.Add(-frameTime)) {
+			t.Errorf("the instant replay showed %v and %v, want the stretches before and after the gap from %v to %v",
+				jump[0].Time, jump[1].Time, th.Spans[0].To, th.Spans[1].From)
+		}
+	})
 	th.ask(`{"do":"replay","camera":"gate"}`)
 	beijing := time.FixedZone("CST", 8*3600)
 	ask := func(from, to time.Time, more string) answer {
@@ -184,6 +198,11 @@ func (th *theatre) still(t *testing.T) {
 // prove compares the time that the console tells with the one drawn into the picture.
 func (th *theatre) prove(t *testing.T, what string, a answer) {
 	t.Helper()
+	th.within(t, what, a, frameTime)
+}
+
+func (th *theatre) within(t *testing.T, what string, a answer, slack time.Duration) {
+	t.Helper()
 	data, err := os.Open(a.Picture)
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -206,7 +225,7 @@ func (th *theatre) prove(t *testing.T, what string, a answer) {
 			return
 		}
 	}
-	if off := told.Sub(th.wall[drawn.Counter]); off.Abs() > frameTime {
+	if off := told.Sub(th.wall[drawn.Counter]); off.Abs() > slack {
 		t.Errorf("%s, at %.3f s: told %v, the picture shows %v, which the archive has at %v (off by %v)", what, a.Position,
 			told.UTC(), drawn.Wall, th.wall[drawn.Counter], off)
 	}

@@ -62,7 +62,41 @@ export function replayAnswers(page, timeout, folder) {
     }, at);
     return sight();
   };
+  const save = async (locator) => {
+    const saved = page.waitForEvent("download", { timeout });
+    await locator.dispatchEvent("click");
+    const file = await saved;
+    const picture = join(folder, file.suggestedFilename());
+    await file.saveAs(picture);
+    return { picture, text: file.suggestedFilename() };
+  };
+  /** The tile's own picture and the time over it. */
+  const past = () =>
+    page.evaluate(async () => {
+      const tile = document.querySelector("[data-testid='tile-0']");
+      const v = tile.querySelector("[data-testid='tile-film']") ?? tile.querySelector("[data-testid='tile-video']");
+      const time = () => tile.querySelector("[data-testid='past-time']")?.dataset.at;
+      const end = performance.now() + 10_000;
+      while (!time() && performance.now() < end) await new Promise((done) => setTimeout(done, 50));
+      const canvas = Object.assign(document.createElement("canvas"), { width: v.videoWidth, height: v.videoHeight });
+      const former = time();
+      while (time() === former && performance.now() < end) await new Promise((done) => setTimeout(done, 5));
+      canvas.getContext("2d").drawImage(v, 0, 0); // just after the time over it was looked at
+      return { png: canvas.toDataURL("image/png"), at: Number(time()) };
+    });
   return {
+    /** Saves a snapshot of the first tile. */
+    shot: () => save(page.getByTestId("shot-0")),
+    /** Goes back in time with the first tile, or stays there, and looks at a picture some seconds later. */
+    async past({ n, after }) {
+      if (n) await page.getByTestId(`back-${n}-0`).dispatchEvent("click");
+      await page.getByTestId("past-age").waitFor({ timeout });
+      await page.waitForTimeout(after);
+      const { png, at } = await past();
+      const picture = join(folder, `${randomUUID()}.png`);
+      writeFileSync(picture, Buffer.from(png.split(",")[1], "base64"));
+      return { picture, time: new Date(at).toISOString() };
+    },
     /** Puts a camera on the first tile, whatever its state, and opens its side panel. */
     async replay({ camera }) {
       await page.getByTestId("tree-search").fill(camera);
@@ -112,14 +146,7 @@ export function replayAnswers(page, timeout, folder) {
       return sight();
     },
     /** Saves a snapshot of what is on the screen. */
-    async snapshot() {
-      const saved = page.waitForEvent("download", { timeout });
-      await page.getByTestId("replay-snapshot").click();
-      const file = await saved;
-      const picture = join(folder, file.suggestedFilename());
-      await file.saveAs(picture);
-      return { picture, text: file.suggestedFilename() };
-    },
+    snapshot: () => save(page.getByTestId("replay-snapshot")),
     /** Clicks into the coverage bar, at a share of its width. */
     async bar({ share }) {
       const box = await page.getByTestId("coverage-bar").boundingBox();

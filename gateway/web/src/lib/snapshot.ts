@@ -12,7 +12,28 @@ export interface Picture {
   height: number;
   /** Its own place in the film, seconds, where the browser tells it: the video may have gone on since. */
   mediaTime?: number;
+  /** Of a live stream: its RTP timestamp, where the browser tells it. */
+  rtp?: number;
   close(): void;
+}
+
+/** How long a live picture is waited for. */
+const nextMs = 500;
+
+/** The next picture that a live video presents, which alone says what it is; the present one if none comes. Close it. */
+export function takeNext(video: HTMLVideoElement): Promise<Picture | undefined> {
+  if (!("requestVideoFrameCallback" in video)) return Promise.resolve(takePicture(video));
+  return new Promise((resolve) => {
+    const handle = video.requestVideoFrameCallback((_, meta) => {
+      clearTimeout(timer);
+      const picture = takePicture(video);
+      resolve(picture && { ...picture, rtp: meta.rtpTimestamp });
+    });
+    const timer = setTimeout(() => {
+      video.cancelVideoFrameCallback(handle);
+      resolve(takePicture(video));
+    }, nextMs);
+  });
 }
 
 /** The present picture of a video; undefined if there is none. Close it. */
@@ -33,11 +54,10 @@ export function takePicture(video: HTMLVideoElement): Picture | undefined {
 
 /** Draws a picture with its caption below and saves it as PNG. False if there is no picture. */
 export async function saveSnapshot(
-  of: HTMLVideoElement | Picture | undefined,
+  picture: Picture | undefined,
   caption: Caption,
   file: string,
 ): Promise<boolean> {
-  const picture = of instanceof HTMLVideoElement ? takePicture(of) : of;
   if (!picture) return false;
   const canvas = draw(picture, caption);
   picture.close();

@@ -179,7 +179,9 @@ export function PastLayer({ past, view, taken, now, offset, onEnd }: Props) {
         {!asking && (
           <time data-testid="past-age">
             {t("past.age", { age: length(Math.max(0, behind)) })}
-            <small>{clock(shown ?? now + offset - behind)}</small>
+            <small data-testid="past-time" data-at={shown}>
+              {clock(shown ?? now + offset - behind)}
+            </small>
           </time>
         )}
         <button type="button" onClick={onEnd} data-testid="past-live">

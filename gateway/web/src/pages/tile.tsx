@@ -2,7 +2,7 @@ import { type DragEvent, memo, useEffect, useRef, useState } from "react";
 import type { Sight } from "../api/cameras";
 import type { Camera, Me, ProfileName } from "../api/types";
 import { reasonText, useTexts } from "../i18n";
-import { fileName, saveSnapshot } from "../lib/snapshot";
+import { fileName, saveSnapshot, takeNext } from "../lib/snapshot";
 import { useHalfSecond } from "../lib/tick";
 import { length, since, stamp, stampMs } from "../lib/time";
 import { visibleSince } from "../lib/visible";
@@ -269,13 +269,14 @@ export const Tile = memo(function Tile(p: TileProps) {
     void start(backS);
   };
   const snapshot = async () => {
-    const shown = meter.read(Date.now());
-    const own = capturedAt(view.moments, shown.rtp);
-    const at = own ?? (shown.lastAt ?? now) - (shown.ageMs ?? 0) + p.offset;
+    const v = gone ? null : video.current; // what lies under a replay is not what one sees
+    const next = v && !s.veil ? await takeNext(v) : undefined;
+    const picture = transport?.view(slot).epoch === view.epoch ? next : undefined; // else it is of another camera
+    const own = capturedAt(view.moments, picture?.rtp);
+    const at = own ?? (frames.lastAt ?? now) - (frames.ageMs ?? 0) + p.offset;
     const time = own === undefined ? stamp(at) : stampMs(at);
     const caption = { title: `${name}  ${p.unit}`, time, note: p.me.name };
-    const v = gone ? null : video.current; // what lies under a replay is not what one sees
-    const good = v && !s.veil && (await saveSnapshot(v, caption, fileName(p.assigned ?? "", time, "png")));
+    const good = await saveSnapshot(picture, caption, fileName(p.assigned ?? "", time, "png"));
     if (!good) toast("info", t("wall.noPicture"));
   };
   const drag = (e: DragEvent) => e.dataTransfer.setData("text/skein-tile", String(slot));
@@ -369,7 +370,7 @@ export const Tile = memo(function Tile(p: TileProps) {
                 </>
               )}
               <Backs slot={slot} onBack={replay} />
-              <Act icon="shot" label={t("wall.snapshot")} onClick={() => void snapshot()} />
+              <Act icon="shot" label={t("wall.snapshot")} onClick={() => void snapshot()} id={`shot-${slot}`} />
               {!p.focused && (
                 <>
                   <Act icon="tour" label={t("tour.tile")} onClick={() => p.onTour(slot)} id={`tour-edit-${slot}`} />
