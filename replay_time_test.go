@@ -58,10 +58,10 @@ func TestReplayTellsTheTimeOfItsPictures(t *testing.T) {
 	n.awaitState(t, status.Live, 30*time.Second, "gate")
 	th := &theatre{console: openConsole(t, n, "SHOTS="+t.TempDir()), wall: map[uint64]time.Time{}}
 	th.ask(`{"do":"login"}`)
-	th.ask(`{"do":"pick","camera":"gate"}`)
-	live := th.ask(`{"do":"shot"}`)
+	th.ask(`{"do":"moving","n":1}`)
+	live := th.ask(`{"do":"shot","camera":"gate"}`)
 	// It begins with the first picture of all, and 10 s later it has made the gap short.
-	jump := []answer{th.ask(`{"do":"past","n":60,"after":1500}`), th.ask(`{"do":"past","after":10000}`)}
+	jump := []answer{th.ask(`{"do":"past","camera":"gate","n":60,"after":1500}`), th.ask(`{"do":"past","camera":"gate","after":10000}`)}
 	film(4 * time.Second)
 
 	var err error

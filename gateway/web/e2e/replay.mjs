@@ -62,6 +62,7 @@ export function replayAnswers(page, timeout, folder) {
     }, at);
     return sight();
   };
+  const tileOf = (camera) => page.locator(`[data-testid^='tile-'][data-camera='${camera}']`).first();
   const save = async (locator) => {
     const saved = page.waitForEvent("download", { timeout });
     await locator.dispatchEvent("click");
@@ -71,9 +72,8 @@ export function replayAnswers(page, timeout, folder) {
     return { picture, text: file.suggestedFilename() };
   };
   /** The tile's own picture and the time over it. */
-  const past = () =>
-    page.evaluate(async () => {
-      const tile = document.querySelector("[data-testid='tile-0']");
+  const past = (tile) =>
+    tile.evaluate(async (tile) => {
       const v = tile.querySelector("[data-testid='tile-film']") ?? tile.querySelector("[data-testid='tile-video']");
       const time = () => tile.querySelector("[data-testid='past-time']")?.dataset.at;
       const end = performance.now() + 10_000;
@@ -85,24 +85,22 @@ export function replayAnswers(page, timeout, folder) {
       return { png: canvas.toDataURL("image/png"), at: Number(time()) };
     });
   return {
-    /** Saves a snapshot of the first tile. */
-    shot: () => save(page.getByTestId("shot-0")),
-    /** Goes back in time with the first tile, or stays there, and looks at a picture some seconds later. */
-    async past({ n, after }) {
-      if (n) await page.getByTestId(`back-${n}-0`).dispatchEvent("click");
-      await page.getByTestId("past-age").waitFor({ timeout });
+    /** Saves a snapshot of the camera's tile. */
+    shot: ({ camera }) => save(tileOf(camera).locator("[data-testid^='shot-']")),
+    /** Goes back in time with the camera's tile, or stays there, and looks at a picture some seconds later. */
+    async past({ camera, n, after }) {
+      const tile = tileOf(camera);
+      if (n) await tile.locator(`[data-testid^='back-${n}-']`).dispatchEvent("click");
+      await tile.getByTestId("past-age").waitFor({ timeout });
       await page.waitForTimeout(after);
-      const { png, at } = await past();
+      const { png, at } = await past(tile);
       const picture = join(folder, `${randomUUID()}.png`);
       writeFileSync(picture, Buffer.from(png.split(",")[1], "base64"));
       return { picture, time: new Date(at).toISOString() };
     },
-    /** Puts a camera on the first tile, whatever its state, and opens its side panel. */
+    /** Opens the side panel of a camera that is on a tile. */
     async replay({ camera }) {
-      await page.getByTestId("tree-search").fill(camera);
-      await page.getByTestId(`tree-camera-${camera}`).click();
-      await page.locator(`[data-testid='tile-0'][data-camera='${camera}']`).waitFor({ timeout });
-      await page.getByTestId("tile-open-0").dispatchEvent("click");
+      await tileOf(camera).locator("[data-testid^='tile-open-']").dispatchEvent("click");
       await page.getByTestId("side").waitFor({ timeout });
       await video("plays");
     },
