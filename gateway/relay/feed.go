@@ -89,6 +89,9 @@ func (t *unroll) at(u *media.AccessUnit, pts, rate int64) int64 {
 	ts := pts + t.offset
 	if track := &u.Desc.Tracks[u.Track]; started && ts <= t.last && !track.BFrames {
 		ts = t.last + 1
+		if u.IsVideo() {
+			ts = t.last + rate/1000
+		}
 	}
 	t.last, t.arrival = max(t.last, ts), u.Arrival
 	return ts
@@ -343,6 +346,9 @@ func (f *feed) describe(d *media.Description) {
 		if l, rate := f.audio.Load(), audioRate(c); rate > 0 && (l == nil || l.rate != int64(rate)) {
 			f.audio.Store(newLine(c, rate))
 		}
+	}
+	if i := d.Video(); i >= 0 {
+		f.video.setReorder(d.Tracks[i].BFrames)
 	}
 	f.desc.Store(d)
 }

@@ -150,29 +150,60 @@ func TestHistoryKeepsTheGroupOfPicturesAndLetsGoOfTheRest(t *testing.T) {
 func TestSqueezedTimestampsEndAtTheLiveEdge(t *testing.T) {
 	t.Parallel()
 	m := moment{ts: 50 * 3600}
-	o := opening{firstTS: 0, units: 51, newest: m, step: 3600}
+	o := opening{firstTS: 0, units: 51, unit: 151, newest: m, step: 3600}
 	var fresh segment
 	fresh.squeeze(o, 1_000_000, 0, false, videoRate)
-	if a, b := fresh.stamp(0), fresh.stamp(m.ts); b != 1_000_000 || b-a != 50*90 {
+	if a, b := fresh.stamp(0, 101), fresh.stamp(m.ts, 151); b != 1_000_000 || b-a != 50*180 {
 		t.Errorf("fresh: %d to %d", a, b)
 	}
-	if d := fresh.stamp(m.ts+3600) - fresh.stamp(m.ts); d != 3600 {
+	if d := fresh.stamp(m.ts+3600, 152) - fresh.stamp(m.ts, 151); d != 3600 {
 		t.Errorf("live step %d", d)
 	}
 	var again segment
 	again.squeeze(o, 1_000_000, 1_000_000, true, videoRate)
-	if a := again.stamp(0); a <= 1_000_000 {
+	if a := again.stamp(0, 101); a <= 1_000_000 {
 		t.Errorf("again: begins at %d, not above what was sent", a)
 	}
-	if b := again.stamp(m.ts); b-1_000_000 > 1802 {
+	if b := again.stamp(m.ts, 151); b-1_000_000 > 1802 {
 		t.Errorf("again: lands %d ticks ahead of the live edge", b-1_000_000)
 	}
 	last := int64(0)
-	for ts := int64(0); ts <= m.ts; ts += 3600 {
-		if s := again.stamp(ts); s <= last {
+	for i := range uint64(51) {
+		if s := again.stamp(int64(i)*3600, 101+i); s <= last {
 			t.Fatalf("stamp %d does not rise above %d", s, last)
 		} else {
 			last = s
+		}
+	}
+}
+
+// A player that counts in milliseconds sees times that rise, however unevenly the camera's pictures came and however it
+// rounds, and a long group of pictures takes no longer than before.
+func TestSqueezedTimestampsRiseInMilliseconds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		units   int
+		reorder bool
+		most    int64 // milliseconds for all
+		least   int64 // ticks apart
+	}{{2, false, 2, 180}, {50, false, 100, 180}, {400, false, 500, 90}, {3000, false, 3000, 90}, {50, true, 100, 1}} {
+		ts := make([]int64, c.units)
+		for i := range ts {
+			ts[i] = int64(i)*3600 + int64(i%3)*1700 // two close together, then a pause
+		}
+		o := opening{
+			units: c.units, unit: uint64(c.units), newest: moment{ts: ts[c.units-1]}, step: 3600, reorder: c.reorder,
+		}
+		var g segment
+		g.squeeze(o, 10_000_007, 0, false, videoRate)
+		for i := 1; i < c.units; i++ {
+			a, b := g.stamp(ts[i-1], uint64(i)), g.stamp(ts[i], uint64(i+1))
+			if b-a < c.least {
+				t.Fatalf("%+v: unit %d is %d ticks after the one before", c, i, b-a)
+			}
+		}
+		if d := g.stamp(o.newest.ts, o.unit) - g.stamp(0, 1); d > c.most*90 {
+			t.Errorf("%+v: takes %d ms", c, d/90)
 		}
 	}
 }

@@ -49,6 +49,7 @@ type line struct {
 	keyBytes int    // bytes of key
 	cost     cost
 	units    uint64 // units so far
+	reorder  bool   // pictures are shown in another order than sent
 	gopUnits int    // units since key
 	newest   moment
 	interval int64 // ticks between the two newest units
@@ -144,6 +145,13 @@ func (l *line) append(pkts []packet, key, open bool, m moment) unit {
 	return u
 }
 
+// setReorder tells whether pictures are shown in another order than sent.
+func (l *line) setReorder(reorder bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reorder = reorder
+}
+
 // costs returns what the line costs a viewer.
 func (l *line) costs() cost {
 	l.mu.RLock()
@@ -213,7 +221,9 @@ type opening struct {
 	units   int
 	bytes   int
 	newest  moment
-	step    int64 // ticks between units
+	unit    uint64 // number of the newest unit
+	reorder bool   // pictures are shown in another order than sent
+	step    int64  // ticks between units
 }
 
 // opening returns where the current group of pictures begins; ok is false if there is none.
@@ -222,7 +232,7 @@ func (l *line) opening() (o opening, ok bool) {
 	defer l.mu.RUnlock()
 	return opening{
 		first: l.key, firstTS: l.keyTS, head: l.head, units: l.gopUnits, bytes: l.gopBytes, newest: l.newest,
-		step: max(l.interval, 1),
+		unit: l.units, reorder: l.reorder, step: max(l.interval, 1),
 	}, l.hasKey
 }
 

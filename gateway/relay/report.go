@@ -30,7 +30,7 @@ func (s *slot) senderReport(now time.Time) *rtcp.SenderReport {
 	ntp := ntpTime(m.wall)
 	s.stats.report = sentReport{id: uint32(ntp >> 16), at: now}
 	return &rtcp.SenderReport{
-		SSRC: s.ssrc, NTPTime: ntp, RTPTime: uint32(s.segments[s.current].stamp(m.ts)),
+		SSRC: s.ssrc, NTPTime: ntp, RTPTime: uint32(s.segments[s.current].stamp(m.ts, s.segments[s.current].unit)),
 		PacketCount: uint32(s.stats.packets), OctetCount: uint32(s.stats.bytes),
 	}
 }

@@ -190,7 +190,7 @@ func (s *slot) pictured() *pictured {
 	if !ok || m.wall.IsZero() {
 		return nil
 	}
-	return &pictured{RTP: uint32(g.stamp(m.ts)), Taken: m.wall.UTC()}
+	return &pictured{RTP: uint32(g.stamp(m.ts, g.unit)), Taken: m.wall.UTC()}
 }
 
 // deliver sends one unit of l that just came in, if the slot is at the live edge or waits for it. Called by the feed.
@@ -237,7 +237,7 @@ func (s *slot) deliver(b *batch, l *line, u *unit) {
 		return
 	}
 	if s.phase == phaseWait || s.ahead(u.moment) || s.segments[s.current].delay != s.session.delay.Load() {
-		s.open(l, opening{first: u.first, firstTS: u.ts, units: 1, newest: u.moment, step: 1})
+		s.open(l, opening{first: u.first, firstTS: u.ts, units: 1, newest: u.moment, unit: u.pkts[0].unit, step: 1})
 		if s.phase == phaseWait {
 			s.fresh, s.begun = true, false
 		}
@@ -259,7 +259,7 @@ func (s *slot) deliver(b *batch, l *line, u *unit) {
 // caller holds s.mu.
 func (s *slot) ahead(m moment) bool {
 	g := &s.segments[s.current]
-	return g.stamp(m.ts)-s.clock.at(m.arrival) > s.clock.rate/maxAhead
+	return g.stamp(m.ts, g.unit)-s.clock.at(m.arrival) > s.clock.rate/maxAhead
 }
 
 // maxAhead is the part of a second that timestamps may run ahead.
@@ -291,7 +291,7 @@ func (s *slot) skip(why dropReason) {
 // emit writes one packet with its numbers in the current segment. The caller holds s.mu.
 func (s *slot) emit(b *batch, p *path, pkt *packet, index uint64) {
 	g := &s.segments[s.current]
-	number, stamp := g.number(index), g.stamp(pkt.ts)
+	number, stamp := g.number(index), g.stamp(pkt.ts, pkt.unit)
 	var wide uint16
 	if s.wide != nil {
 		wide = s.session.band.flight.add(b.now, s.room(pkt))
@@ -356,7 +356,7 @@ func (s *slot) header(buf []byte, pkt *packet, number uint64, g *segment, wide u
 		buf[1] |= 0x80
 	}
 	binary.BigEndian.PutUint16(buf[2:], uint16(number))
-	binary.BigEndian.PutUint32(buf[4:], uint32(g.stamp(pkt.ts)))
+	binary.BigEndian.PutUint32(buf[4:], uint32(g.stamp(pkt.ts, pkt.unit)))
 	binary.BigEndian.PutUint32(buf[8:], s.ssrc)
 	if s.ext.n == 0 {
 		return rtpHeader

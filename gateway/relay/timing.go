@@ -6,8 +6,9 @@ import "time"
 // shared index plus shift, and its timestamp follows from the line's by a rule that never changes, so that a packet
 // sent again is the same to the last bit.
 //
-// Timestamps up to pivot are squeezed: pivot itself becomes land, and the stretch before it is compressed by num/den,
-// so that a catch-up plays at once. Those after pivot run at the line's pace.
+// Timestamps up to pivot are squeezed, so that a catch-up plays at once: pivot itself becomes land, and each unit before it
+// lies each ticks before the next, or, where pictures are reordered, the stretch is compressed by num/den. Those after
+// pivot run at the line's pace.
 type segment struct {
 	line *line
 	from uint64 // first shared index
@@ -15,7 +16,9 @@ type segment struct {
 	gap, over uint64
 	out       uint64 // extended sequence number of from
 	pivot     int64
+	unit      uint64 // at pivot
 	land      int64
+	each      int64 // 0: pictures are reordered
 	num       int64
 	den       int64
 	delay     uint32    // playout delay asked for, see playoutValue
@@ -60,10 +63,13 @@ func (g *segment) leaveOut(index, n uint64) bool {
 	return true
 }
 
-// stamp returns the viewer's RTP timestamp, extended to 64 bits, for one of the line.
-func (g *segment) stamp(ts int64) int64 {
-	if ts >= g.pivot {
+// stamp returns the viewer's RTP timestamp, extended to 64 bits, for one of the line, of a unit by its number.
+func (g *segment) stamp(ts int64, unit uint64) int64 {
+	switch {
+	case ts >= g.pivot:
 		return g.land + ts - g.pivot
+	case g.each > 0 && unit <= g.unit:
+		return g.land - int64(g.unit-unit)*g.each
 	}
 	return g.land - (g.pivot-ts)*g.num/g.den
 }
@@ -88,11 +94,14 @@ func (c *clock) at(t time.Time) int64 {
 // squeeze sets the timestamp rule of a segment that begins with o's group of pictures. last is the highest timestamp
 // sent so far (any is false if none); now is the slot's clock at o's newest unit.
 //
-// The units land at most a millisecond apart, end at the live edge, and lie above last. Where the viewer is at the live
-// edge already there is no room: they go into the first half of the interval before the next live unit.
+// The units land two milliseconds apart, so that a player that counts in milliseconds tells them apart whatever it rounds,
+// but one millisecond where they are so many that it would take over half a second. They end at the live edge and lie
+// above last. Where the viewer is at the live edge already there is no room: they go into the first half of the interval
+// before the next live unit.
 func (g *segment) squeeze(o opening, now, last int64, anySent bool, rate int64) {
-	span := int64(o.units-1) * rate / 1000
-	g.pivot, g.land = o.newest.ts, now
+	steps := int64(max(o.units-1, 1))
+	span := min(int64(o.units-1), steps) * min(rate/500, max(rate/1000, rate/2/steps))
+	g.pivot, g.unit, g.land = o.newest.ts, o.unit, now
 	low := now - span
 	if anySent && low <= last {
 		low = last + 1
@@ -103,4 +112,7 @@ func (g *segment) squeeze(o opening, now, last int64, anySent bool, rate int64) 
 	g.num = max(g.land-low, 0)
 	g.den = max(g.pivot-o.firstTS, 1)
 	g.num = min(g.num, g.den)
+	if !o.reorder {
+		g.each = g.num / steps
+	}
 }
