@@ -238,10 +238,18 @@ func (f *segmentFile) prune() {
 
 // rescue returns where a file that failed must be cut, and the units from there on, which another file must take.
 func (f *segmentFile) rescue() (cut int64, units []*media.AccessUnit) {
-	if len(f.marks) > 0 {
-		cut = f.marks[0].start
+	if len(f.marks) == 0 {
+		return 0, f.units
 	}
-	return cut, f.units
+	at := f.marks[0]
+	if durable := f.durable.Load(); !at.key { // none of them can begin a file: see prune
+		for _, m := range f.marks {
+			if m.start <= durable {
+				at = m
+			}
+		}
+	}
+	return at.start, f.units[at.first:]
 }
 
 // finish ends the file. next is the wall time at which the following segment begins, zero if unknown.
