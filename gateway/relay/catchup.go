@@ -14,6 +14,9 @@ func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
 	if p == nil {
 		return 0, true
 	}
+	if len(s.still) > 0 {
+		return s.sendStill(b, p, len(scratch))
+	}
 	n, head, ok := s.line.read(scratch, s.next)
 	if !ok {
 		s.stats.drops[dropFellBehind]++
@@ -42,6 +45,24 @@ func (s *slot) catchUp(b *batch, scratch []packet) (bytes int, more bool) {
 	}
 	if s.next == head {
 		s.phase = phaseLive
+	}
+	return bytes, s.phase == phaseCatchUp
+}
+
+// sendStill sends at most limit packets of a key unit that is shown alone; then the slot waits for the next. The caller
+// holds s.mu.
+func (s *slot) sendStill(b *batch, p *path, limit int) (bytes int, more bool) {
+	if !s.admit(s.still[0].codec) {
+		return 0, false
+	}
+	for range min(limit, len(s.still)) {
+		g := &s.segments[s.current]
+		s.emit(b, p, &s.still[0], g.index(s.out))
+		bytes += s.still[0].size()
+		s.still = s.still[1:]
+	}
+	if len(s.still) == 0 {
+		s.phase = phaseWait
 	}
 	return bytes, s.phase == phaseCatchUp
 }

@@ -20,16 +20,19 @@ func TestViewersBeginWithWhatCanBeDecoded(t *testing.T) {
 		name          string
 		codec         media.Codec
 		before, after string
+		most          int    // bytes to catch up with
 		want          string // places of the pictures sent
 	}{
-		{"next key", media.H265, "", "pOllpOllp", "[1 4 5 6 7 8]"},
-		{"catch-up", media.H265, "KppOllp", "pOllp", "[3 6 7 8 9 10 11]"},
-		{"in the middle of what leads", media.H265, "KppOl", "lpOllp", "[3 6 7 8 9 10]"},
-		{"H.264 begins with an IDR picture", media.H264, "KppOllp", "p", "[0 1 2 3 4 5 6 7]"},
-		{"H.264 without one", media.H264, "OppOllp", "p", "[3 6 7]"},
-		{"H.264 waits for an IDR picture that may come", media.H264, "", "pKpOlp", "[1 2 3 4 5]"},
+		{"next key", media.H265, "", "pOllpOllp", 1 << 20, "[1 4 5 6 7 8]"},
+		{"catch-up", media.H265, "KppOllp", "pOllp", 1 << 20, "[3 6 7 8 9 10 11]"},
+		{"in the middle of what leads", media.H265, "KppOl", "lpOllp", 1 << 20, "[3 6 7 8 9 10]"},
+		{"H.264 begins with an IDR picture", media.H264, "KppOllp", "p", 1 << 20, "[0 1 2 3 4 5 6 7]"},
+		{"H.264 without one", media.H264, "OppOllp", "p", 1 << 20, "[3 6 7]"},
+		{"H.264 waits for an IDR picture that may come", media.H264, "", "pKpOlp", 1 << 20, "[1 2 3 4 5]"},
+		{"too much to catch up with: its key frame, then the next", media.H265, "Kpppp", "pKp", 1000, "[0 6 7]"},
 	} {
 		r, sink, _ := hotRelay(t, "127.0.0.1:0")
+		r.cfg.CatchUpBytes = c.most
 		l := newLine(c.codec, videoRate)
 		b := newBatch(r.outlet)
 		n := 0

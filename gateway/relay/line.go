@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,11 +54,20 @@ type line struct {
 	gopUnits int    // units since key
 	newest   moment
 	interval int64 // ticks between the two newest units
+	still    still
 }
 
 // cost is what a viewer is sent of a line, in kbit/s: of all units, and of key units alone. It is that of the newest
 // whole group of pictures; zero before there is one.
 type cost struct{ all, keys float64 }
+
+// still is a key unit with its packets: all there is of a group of pictures too large to catch up with.
+type still struct {
+	moment
+
+	pkts  []packet
+	first uint64 // index of the first of pkts
+}
 
 // moment ties a line's clock to wall time and to the time of arrival.
 type moment struct {
@@ -137,6 +147,9 @@ func (l *line) append(pkts []packet, key, open bool, m moment) unit {
 	l.gopBytes += u.bytes
 	if l.gopUnits == 1 {
 		l.keyBytes = u.bytes
+	}
+	if l.gopUnits == 1 && l.video {
+		l.still = still{moment: m, pkts: slices.Clone(pkts), first: u.first}
 	}
 	if l.hasKey && l.tail > l.key {
 		l.hasKey = false // the group of pictures is larger than the history
@@ -234,6 +247,13 @@ func (l *line) opening() (o opening, ok bool) {
 		first: l.key, firstTS: l.keyTS, head: l.head, units: l.gopUnits, bytes: l.gopBytes, newest: l.newest,
 		unit: l.units, reorder: l.reorder, step: max(l.interval, 1),
 	}, l.hasKey
+}
+
+// newestStill returns the newest key unit; it has no packets before there was one.
+func (l *line) newestStill() still {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.still
 }
 
 // now returns the newest moment; ok is false before the first unit.

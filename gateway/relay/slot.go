@@ -59,6 +59,8 @@ type slot struct {
 	stats    slotStats
 	credited slotStats // what of stats the lines' usage has
 	unit     uint64    // number of the line's unit sent last
+	still    []packet  // in phaseCatchUp: what is to be sent of a key unit, before waiting for the next
+	stillOf  time.Time // arrival of the key unit that is all the slot has shown of its line
 	fresh    bool      // decoding begins with the key unit sent last
 	begun    bool      // and a packet of it was sent
 	fetching time.Time // since when the slot catches up
@@ -87,6 +89,7 @@ func (s *slot) show(l *line, asked time.Time) {
 	s.mu.Lock()
 	s.credit()
 	s.line, s.phase, s.blocked, s.asked, s.shownAt = l, phasePending, "", asked, time.Time{}
+	s.still, s.stillOf = nil, time.Time{}
 	if s.clock.rate != l.rate { // sound of another codec
 		s.clock = clock{rate: l.rate, base: s.stamp + l.rate/10}
 	}
@@ -100,7 +103,7 @@ func (s *slot) hide() {
 	s.mu.Lock()
 	l := s.line
 	s.credit()
-	s.line, s.phase, s.blocked = nil, phaseIdle, ""
+	s.line, s.phase, s.blocked, s.still = nil, phaseIdle, "", nil
 	s.stats.lost = 0 // nobody reports on it any more
 	s.segments[s.current].leave()
 	s.mu.Unlock()
@@ -138,7 +141,7 @@ func (s *slot) begin() {
 // restart begins a new segment on l, with the current group of pictures if there is one within bounds. The caller holds
 // s.mu.
 func (s *slot) restart(l *line) {
-	s.phase = phaseWait
+	s.phase, s.still = phaseWait, nil
 	if !l.video {
 		return // any audio packet is a beginning
 	}
@@ -151,12 +154,33 @@ func (s *slot) restart(l *line) {
 		if l.wantKey != nil {
 			l.wantKey()
 		}
+		s.showStill(l)
 		return
 	}
 	s.open(l, o)
+	s.stillOf = time.Time{}
 	s.fresh, s.begun = true, false
 	s.stats.catchUps++
 	s.fetch()
+}
+
+// showStill begins with the newest key unit alone: better one picture with its age than none until the next. The caller
+// holds s.mu.
+func (s *slot) showStill(l *line) {
+	k := l.newestStill()
+	if len(k.pkts) == 0 || !s.shownAt.IsZero() || s.session.catchUpTooSlow(sizeOf(k.pkts)) {
+		return
+	}
+	s.open(l, opening{first: k.first, firstTS: k.ts, units: 1, newest: k.moment, unit: k.pkts[0].unit, step: 1})
+	s.still, s.stillOf = k.pkts, k.arrival
+	s.fetch()
+}
+
+func sizeOf(pkts []packet) (n int) {
+	for i := range pkts {
+		n += pkts[i].size()
+	}
+	return n
 }
 
 // fetch makes the session's pacer send the slot's next packets. The caller holds s.mu.
@@ -239,7 +263,7 @@ func (s *slot) deliver(b *batch, l *line, u *unit) {
 	if s.phase == phaseWait || s.ahead(u.moment) || s.segments[s.current].delay != s.session.delay.Load() {
 		s.open(l, opening{first: u.first, firstTS: u.ts, units: 1, newest: u.moment, unit: u.pkts[0].unit, step: 1})
 		if s.phase == phaseWait {
-			s.fresh, s.begun = true, false
+			s.fresh, s.begun, s.stillOf = true, false, time.Time{}
 		}
 		s.phase = phaseLive
 	}

@@ -271,7 +271,11 @@ func (t *tile) describe(f *feed, now time.Time) stateMessage {
 
 // lacking tells what else keeps a live stream from being a good picture. The caller holds t.mu.
 func (t *tile) lacking(f *feed, m *stateMessage) {
-	waits, shown := t.slot.waiting()
+	waits, shown, since := t.slot.waiting()
+	if waits && !since.IsZero() { // what is seen is a key frame of then
+		m.AgeMS = max(m.AgeMS, time.Since(since).Milliseconds())
+		m.State = status.Frozen
+	}
 	switch d := f.desc.Load(); {
 	case waits:
 		m.Reason = CodeWaiting
@@ -283,11 +287,12 @@ func (t *tile) lacking(f *feed, m *stateMessage) {
 	}
 }
 
-// waiting tells whether the slot waits for a key frame, and whether it has shown a picture of its line.
-func (s *slot) waiting() (waits, shown bool) {
+// waiting tells whether the slot waits for a key frame, whether it has shown a picture of its line, and when that arrived
+// if it was one key frame alone.
+func (s *slot) waiting() (waits, shown bool, still time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase == phaseWait, !s.shownAt.IsZero()
+	return s.phase == phaseWait, !s.shownAt.IsZero(), s.stillOf
 }
 
 // hide empties the slot: it costs nothing from now on.

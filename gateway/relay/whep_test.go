@@ -100,8 +100,8 @@ func TestCatchUpShowsThePictureAtOnce(t *testing.T) {
 	for range 49 {
 		_, last = p.slice()
 	}
-	if span := last.ts - first.ts; span > 49*90 {
-		t.Errorf("50 pictures of catch-up span %d ticks, want at most a millisecond each", span)
+	if span := last.ts - first.ts; span > 49*180 {
+		t.Errorf("50 pictures of catch-up span %d ticks, want at most two milliseconds each", span)
 	}
 	c.publish()
 	if n, live := p.slice(); n != 50 || int32(live.ts-last.ts) <= 0 {
