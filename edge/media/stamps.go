@@ -16,8 +16,7 @@ type standstill struct {
 	pace time.Duration // from one unit to the next, on average
 }
 
-// Units of the same timestamp, over so long, are a standstill: two fields of a picture may share one, and the slices of a
-// picture that are taken for pictures.
+// Units of the same timestamp, over so long, are a standstill: two fields of a picture may share one.
 const (
 	stillUnits = 4
 	stillAfter = 150 * time.Millisecond
