@@ -150,7 +150,7 @@ func (m *Model) community(o Options, t town, i, n int, name string) {
 		RetentionDays: o.RetentionDays, LegalBasis: o.LegalBasis,
 		Legal: district.Legal{Basis: "art9", Place: "community_service_hall", AudioReason: "报警求助双向语音"},
 	})
-	cam := sim.Camera{ID: term, Name: name, Video: Hall(5, 50, o.TerminalRate)}
+	cam := sim.Camera{ID: term, Name: name, Video: Hall(4, 60, o.TerminalRate)}
 	if i == 0 { // the first of each town sends sound all the time
 		cam.Audio = media.G711A
 	}
@@ -187,7 +187,7 @@ func (m *Model) crossing(o Options, t town, i int, name string) {
 	if i%12 == 11 { // two of the 24 send H.265, as newer cameras do
 		codec = media.H265
 	}
-	sub := Street(10, 100, o.SubBitrate)
+	sub := Street(8, 120, o.SubBitrate)
 	cam := sim.Camera{ID: id, Name: name, Video: sim.Video{Codec: codec, Bitrate: o.MainBitrate}, Sub: &sub}
 	if recordsMain(i) {
 		entry.Record = district.RecordMain
