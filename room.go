@@ -64,8 +64,8 @@ func contents(dir string) (n int64) {
 	return n
 }
 
-// sayRoom tells of each folder that will be written to whose disk is so full that footage cannot be kept. Whoever starts a
-// recorder wants live pictures all the same.
+// sayRoom tells of each folder that will be written to whose disk is so full that footage cannot be kept. Whoever
+// starts a recorder wants live pictures all the same.
 func sayRoom(log *slog.Logger, cfg *config.Config) {
 	dirs := []string{cfg.DataDir, cfg.Spool.Dir, cfg.Store.Dir}
 	slices.Sort(dirs)

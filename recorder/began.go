@@ -26,9 +26,9 @@ type beginning struct {
 	at          time.Time
 }
 
-// Began tells when the camera's first footage began, deleted footage included, and the oldest that is left. ok is false
-// while that is not certain: nothing is in the index, or its oldest segment is neither the first of the camera's chain nor
-// preceded by tombstones.
+// Began tells when the camera's first footage began, deleted footage included, and the oldest that is left. ok is
+// false while that is not certain: nothing is in the index, or its oldest segment is neither the first of the camera's
+// chain nor preceded by tombstones.
 func (r *Recorder) Began(ctx context.Context, camera string) (first, left time.Time, ok bool) {
 	now := time.Now()
 	r.began.mu.Lock()

@@ -52,8 +52,8 @@ func syncAfter(took, most time.Duration) time.Duration {
 	return min(max(syncShare*took, quickSync), most)
 }
 
-// commit makes everything written so far durable and seals what is closed. It returns how long that took, 0 if there was
-// nothing to do.
+// commit makes everything written so far durable and seals what is closed. It returns how long that took, 0 if there
+// was nothing to do.
 func (s *Spool) commit() time.Duration {
 	began := time.Now()
 	var work []*camera

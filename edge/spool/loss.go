@@ -7,12 +7,12 @@ import (
 	"skein/recorder/segment"
 )
 
-// lossHold is how long after the last drop of sealed footage for want of room it counts as going on: drops come in bursts,
-// one with each segment that is sealed.
+// lossHold is how long after the last drop of sealed footage for want of room it counts as going on: drops come in
+// bursts, one with each segment that is sealed.
 const lossHold = time.Minute + maxSegment
 
-// loss is the footage of a camera that is being lost: pictures for which the disk has no room, or sealed segments that go
-// unshipped.
+// loss is the footage of a camera that is being lost: pictures for which the disk has no room, or sealed segments that
+// go unshipped.
 type loss struct {
 	cause   segment.Cause // "": none
 	since   time.Time     // of the first picture lost

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -19,9 +20,10 @@ func TestStateWhileNothingIsKept(t *testing.T) {
 		a, l, cfg := newArchive(t), newLens(), testConfig(t)
 		cfg.Segment, cfg.Ship.RetryMax = 4*time.Second, 2*time.Second
 		a.fail = func(segment.Manifest, int) error { return errDown }
-		disk, free := quickFS(), int64(1<<39)
+		disk, free := quickFS(), new(atomic.Int64)
+		free.Store(1 << 39)
 		disk.statfs = func(string) (fsFill, error) {
-			return fsFill{size: 1 << 40, free: free, inodes: 1000, inodesFree: 900}, nil
+			return fsFill{size: 1 << 40, free: free.Load(), inodes: 1000, inodesFree: 900}, nil
 		}
 		run(t, cfg, Deps{Shipper: a}, disk, l, func(s *Spool) {
 			begun := time.Now().UTC()
@@ -29,7 +31,7 @@ func TestStateWhileNothingIsKept(t *testing.T) {
 			if r := s.Recording("cam"); !r.Active || r.Loss != nil || r.Held.Sub(begun).Abs() > time.Millisecond {
 				t.Errorf("with room: %+v", r)
 			}
-			free = 0
+			free.Store(0)
 			l.shoot(25)
 			r := s.Recording("cam")
 			if r.Active || r.Loss == nil || r.Loss.Cause != string(segment.CauseSpoolFull) || r.Detail == "" ||
@@ -40,7 +42,7 @@ func TestStateWhileNothingIsKept(t *testing.T) {
 			if r := s.Recording("cam"); r.Active || r.Loss == nil || !r.Loss.Since.Equal(begun.Truncate(time.Millisecond)) {
 				t.Errorf("two minutes later: %+v, loss %+v", r, r.Loss)
 			}
-			free = 1 << 39
+			free.Store(1 << 39)
 			a.mu.Lock()
 			a.fail = nil
 			a.mu.Unlock()

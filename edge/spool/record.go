@@ -138,8 +138,8 @@ func (r *recording) run(ctx context.Context) error {
 	}
 }
 
-// await waits a while for one unit and takes it, and looks after what is held if none comes. When ctx ends it takes what
-// is left.
+// await waits a while for one unit and takes it, and looks after what is held if none comes. When ctx ends it takes
+// what is left.
 func (r *recording) await(ctx context.Context) (n int, err error) {
 	wait, cancel := context.WithTimeout(ctx, pollInterval)
 	u, err := r.src.Next(wait)
@@ -169,8 +169,8 @@ func (r *recording) drain() (n int, err error) {
 	}
 }
 
-// advance writes what the last units add to the open segment: they are then in the system's hands, and outlive a kill of
-// this process.
+// advance writes what the last units add to the open segment: they are then in the system's hands, and outlive a kill
+// of this process.
 func (r *recording) advance() {
 	if r.f == nil {
 		return

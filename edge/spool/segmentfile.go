@@ -187,7 +187,8 @@ func (f *segmentFile) advance() error {
 	return nil
 }
 
-// A fragment is written as soon as it holds so much or lasts so long: its boxes, twice in a segment, are about 400 bytes.
+// A fragment is written as soon as it holds so much or lasts so long: its boxes, twice in a segment, are about 400
+// bytes.
 const (
 	fragmentBytes = 40 << 10
 	fragmentSpan  = 500 * time.Millisecond

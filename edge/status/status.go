@@ -114,7 +114,8 @@ type Recording struct {
 	Held time.Time `json:"held,omitzero"`
 }
 
-// Alike reports whether two looks at a recording tell people the same. Figures that are never twice the same do not count.
+// Alike reports whether two looks at a recording tell people the same. Figures that are never twice the same do not
+// count.
 func (r Recording) Alike(o Recording) bool {
 	if r.Loss == nil || o.Loss == nil {
 		return r.Loss == o.Loss && r.Wanted == o.Wanted && r.Active == o.Active && r.Detail == o.Detail

@@ -139,8 +139,8 @@ func (s *Server) askCoverage(w http.ResponseWriter, r *http.Request, found []dis
 	writeCoverage(w, r, body)
 }
 
-// underWay names the gaps that are none: the edge has the footage, and the archive will. It is claimed only for time that
-// the edge's last word covers, and for causes that the archive does not know.
+// underWay names the gaps that are none: the edge has the footage, and the archive will. It is claimed only for time
+// that the edge's last word covers, and for causes that the archive does not know.
 func underWay(gaps []segment.Gap, r status.Recording, now time.Time) []segment.Gap {
 	if r.Held.IsZero() {
 		return gaps

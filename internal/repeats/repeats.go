@@ -1,7 +1,7 @@
 // Package repeats thins out a log: what is told again and again is told once in a while, with how often it happened.
 //
-// A fault that lasts, such as a full disk under many cameras, makes every attempt of every camera fail. The operator needs
-// one line for each kind of fault and what it is about, not one for each attempt.
+// A fault that lasts, such as a full disk under many cameras, makes every attempt of every camera fail. The operator
+// needs one line for each kind of fault and what it is about, not one for each attempt.
 package repeats
 
 import (
@@ -42,11 +42,11 @@ type handler struct {
 	group string
 }
 
-// Thin returns a handler that passes on to h what is below slog.LevelWarn, and of warnings and errors the first of each
-// kind at once and then one every Every, with the attribute repeats: how many were left out before it. Lines are of one
-// kind if they have the same level, message and words: attributes that are texts, such as camera or node, unless they name
-// files. Numbers, times and errors make no difference. Lines about a disk that is full are of one kind whatever they are
-// about.
+// Thin returns a handler that passes on to h what is below slog.LevelWarn, and of warnings and errors the first of
+// each kind at once and then one every Every, with the attribute repeats: how many were left out before it. Lines are
+// of one kind if they have the same level, message and words: attributes that are texts, such as camera or node,
+// unless they name files. Numbers, times and errors make no difference. Lines about a disk that is full are of one
+// kind whatever they are about.
 func Thin(h slog.Handler) slog.Handler { return thin(h, time.Now) }
 
 func thin(h slog.Handler, now func() time.Time) slog.Handler {

@@ -103,10 +103,10 @@ func (l Link) broken(f Fault, format string, args ...any) *Broken {
 	}
 }
 
-// VerifyChain checks that the links of one camera follow each other without a hole. They may come in any order; they are
-// sorted in place by sequence. A segment beside its own tombstone (deletion was refused) or under a gap link (its receipt
-// never reached the edge) counts as there. The chain may begin anywhere: only a first link with sequence 1 must have no
-// predecessor. nil means that it holds.
+// VerifyChain checks that the links of one camera follow each other without a hole. They may come in any order; they
+// are sorted in place by sequence. A segment beside its own tombstone (deletion was refused) or under a gap link (its
+// receipt never reached the edge) counts as there. The chain may begin anywhere: only a first link with sequence 1
+// must have no predecessor. nil means that it holds.
 func VerifyChain(links []Link) *Broken {
 	slices.SortStableFunc(links, func(a, b Link) int {
 		return cmp.Or(cmp.Compare(a.low(), b.low()), cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Seq, b.Seq))
@@ -142,8 +142,8 @@ func follows(reach Link, known map[uint64]Link, l Link) *Broken {
 	}
 	if l.low() > reach.Seq+1 {
 		missing := Link{Camera: l.Camera, Seq: reach.Seq + 1, Start: reach.Start}
-		return missing.broken(FaultMissing, "segments %d to %d are not there, and neither a tombstone nor a gap link tells why",
-			reach.Seq+1, l.low()-1)
+		return missing.broken(FaultMissing,
+			"segments %d to %d are not there, and neither a tombstone nor a gap link tells why", reach.Seq+1, l.low()-1)
 	}
 	if before, ok := known[l.low()-1]; ok && !l.Lost && !hashIs(before, l.Prev) {
 		return l.broken(FaultOrder, "it names %s before it, but segment %d is %s", l.Prev, before.Seq, before.SHA256)

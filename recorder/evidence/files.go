@@ -16,8 +16,9 @@ import (
 	"skein/recorder/segment"
 )
 
-// Files are what an offline verification looks at: names of segments, of their manifests, of tombstone and gap documents,
-// or of folders that hold some. A segment's manifest lies beside it under its name and ".json", as in a directory store.
+// Files are what an offline verification looks at: names of segments, of their manifests, of tombstone and gap
+// documents, or of folders that hold some. A segment's manifest lies beside it under its name and ".json", as in a
+// directory store.
 type Files struct {
 	Footage     []string
 	Checkpoints []string          // files or folders
@@ -105,8 +106,8 @@ func expand(names []string) ([]string, error) {
 	return slices.Compact(out), nil
 }
 
-// file returns the links of one file: a segment's, or the tombstones or the gap link of a document. named tells that it was asked for
-// itself; in a folder, files of other kinds are passed over.
+// file returns the links of one file: a segment's, or the tombstones or the gap link of a document. named tells that
+// it was asked for itself; in a folder, files of other kinds are passed over.
 func (r *FilesReport) file(name string, named bool) ([]Link, error) {
 	if strings.HasSuffix(name, ".mp4.json") {
 		if _, err := os.Stat(strings.TrimSuffix(name, ".json")); err == nil {

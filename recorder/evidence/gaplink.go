@@ -12,8 +12,8 @@ import (
 	"skein/recorder/store"
 )
 
-// GivenUp is a run of segments that the edge sealed and had to give up before the archive had them: the disk was full, or
-// spoiled them. Its gap link, a gap document that names sequence numbers and hashes, keeps the chain whole.
+// GivenUp is a run of segments that the edge sealed and had to give up before the archive had them: the disk was full,
+// or spoiled them. Its gap link, a gap document that names sequence numbers and hashes, keeps the chain whole.
 type GivenUp struct {
 	First uint64 `json:"first"` // sequence numbers
 	Last  uint64 `json:"last"`
@@ -39,8 +39,8 @@ func gapLinkOf(d segment.GapDoc) (l Link, ok bool) {
 	}, true
 }
 
-// gapLinks reads the camera's gap links from a day before the range to a day after it, as far as neighbours look. No run
-// crosses midnight by more than its last segment, so the day of its beginning finds it.
+// gapLinks reads the camera's gap links from a day before the range to a day after it, as far as neighbours look. No
+// run crosses midnight by more than its last segment, so the day of its beginning finds it.
 func gapLinks(ctx context.Context, docs retain.Documents, camera string, within segment.Range) ([]Link, error) {
 	const day = 24 * time.Hour
 	var out []Link

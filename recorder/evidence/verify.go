@@ -43,9 +43,9 @@ type Report struct {
 	Broken      *Broken       `json:"broken"`      // nil: everything holds
 }
 
-// VerifyCamera proves the camera's segments that start within the range: each one's content, the chain through segments,
-// tombstones and gap links, and every checkpoint that names one of them. It stops at the first broken link. Memory is one
-// link per segment. The error tells that something could not be read.
+// VerifyCamera proves the camera's segments that start within the range: each one's content, the chain through
+// segments, tombstones and gap links, and every checkpoint that names one of them. It stops at the first broken link.
+// Memory is one link per segment. The error tells that something could not be read.
 func VerifyCamera(
 	ctx context.Context, a Archive, docs retain.Documents, camera string, within segment.Range, o Options,
 ) (Report, error) {

@@ -185,8 +185,8 @@ func settledBefore(buf []sample, at int64) int {
 // reorderSeen is how many frames it takes to see that a stream reorders them without having said so.
 const reorderSeen = 9
 
-// ready returns how many samples at the front of buf can go while nobody knows what comes next: their times and durations
-// follow from the samples after them.
+// ready returns how many samples at the front of buf can go while nobody knows what comes next: their times and
+// durations follow from the samples after them.
 func (l *lane) ready() int {
 	if !l.video {
 		return len(l.buf) // sound tells its own duration

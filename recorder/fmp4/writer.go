@@ -68,9 +68,9 @@ func NewWriter(dst io.Writer, desc *media.Description, start time.Time) (*Writer
 }
 
 // Write takes a unit into the fragment in the making. Where u begins a new fragment (a key frame, or two seconds have
-// passed since the last one) the one before is written first and returned; otherwise the returned Fragment has Size 0. The first video
-// unit must be a key frame; audio before it is not stored. An error matching ErrSplit refuses u and asks for a new
-// segment; after any other error the file must be cut to the last returned Fragment's End.
+// passed since the last one) the one before is written first and returned; otherwise the returned Fragment has Size 0.
+// The first video unit must be a key frame; audio before it is not stored. An error matching ErrSplit refuses u and
+// asks for a new segment; after any other error the file must be cut to the last returned Fragment's End.
 //
 // A silence before a frame that is not a key frame does not end the segment, since the frame could not begin the next
 // one: it is stored at its time, and the hole is listed in Info.Holes.
@@ -209,9 +209,9 @@ func (w *Writer) Held() (bytes int, span time.Duration) {
 	return bytes, span
 }
 
-// Advance writes what is held as a fragment, but for the last frames of the video track, whose times depend on what comes
-// next: nothing is written that another call, or none, would have timed otherwise. left is how many frames of video it
-// keeps. Size is 0 if nothing can go.
+// Advance writes what is held as a fragment, but for the last frames of the video track, whose times depend on what
+// comes next: nothing is written that another call, or none, would have timed otherwise. left is how many frames of
+// video it keeps. Size is 0 if nothing can go.
 func (w *Writer) Advance() (f Fragment, left int, err error) {
 	if w.closed {
 		return Fragment{}, 0, ErrClosed

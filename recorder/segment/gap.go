@@ -91,8 +91,8 @@ func Coverage(records []Record, within Range, last Cause) (spans []Range, gaps [
 	return spans, gaps
 }
 
-// Explain gives the parts of gaps that lie in known.Range and have no known cause that of known. The sum of the gaps stays
-// the same.
+// Explain gives the parts of gaps that lie in known.Range and have no known cause that of known. The sum of the gaps
+// stays the same.
 func Explain(gaps []Gap, known Gap) []Gap {
 	var out []Gap
 	add := func(r Range, c Cause) {
