@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { footage, newest, pieces, recorded, ticks, total } from "./bar";
+import { footage, newest, pieces, ticks } from "./bar";
 
 const t0 = Date.UTC(2026, 10, 23, 4);
 const s = (n: number) => t0 + n * 1000;
@@ -45,9 +45,6 @@ describe("coverage", () => {
       { left: 0.5, width: 0.25, cause: "network" },
     ]);
     expect(pieces(f, { from: s(5), to: s(5) })).toEqual([]);
-  });
-  it("tells what was recorded of a range", () => {
-    expect(total(recorded(f, { from: s(30), to: s(60) }))).toBe(20_000);
   });
   it("ends the newest minute where recording ends", () => {
     expect(newest(f, 60_000)).toEqual({ from: s(30), to: s(90) });

@@ -53,15 +53,6 @@ export function pieces(f: Footage, w: Range): Piece[] {
   return [...f.spans.flatMap((s) => place(s)), ...f.gaps.flatMap((g) => place(g, g.cause))];
 }
 
-/** The parts of a range that were recorded. */
-export function recorded(f: Footage, r: Range): Range[] {
-  return f.spans
-    .map((s) => ({ from: Math.max(s.from, r.from), to: Math.min(s.to, r.to) }))
-    .filter((s) => s.to > s.from);
-}
-
-export const total = (parts: readonly Range[]) => parts.reduce((sum, p) => sum + p.to - p.from, 0);
-
 /** The newest `ms` of footage: the range ends where recording ends, not now. Undefined without footage. */
 export function newest(f: Footage, ms: number): Range | undefined {
   const to = f.spans.reduce((end, s) => Math.max(end, s.to), 0);
