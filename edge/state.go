@@ -36,7 +36,7 @@ func (s *source) profileStatus(now time.Time) status.Profile {
 	// Moments kept on the monotonic clock look a little different in wall time whenever they are read.
 	p.Since = p.Since.Truncate(time.Second)
 	switch {
-	case connected(st, last, active) && (p.State == status.Live || p.State == status.Frozen || p.State == status.SoundOnly):
+	case connected(st, last, active) && arrives(p.State):
 		p.FPS, p.Kbps, p.LossPercent = st.FPS, st.Kbps, math.Round(st.Loss*1e4)/100
 		p.DelayMS = s.delay().Milliseconds()
 	case last.n > 0:
@@ -105,6 +105,11 @@ func judge(
 		return status.Frozen, last.reason, st.LastFrame // gone for a moment, and dialled again
 	}
 	return down(last.reason), last.reason, last.since
+}
+
+// arrives reports whether in the state something arrives, or did just now.
+func arrives(s status.State) bool {
+	return s == status.Live || s == status.Frozen || s == status.SoundOnly
 }
 
 // connected reports whether the session at hand plays.

@@ -1,6 +1,8 @@
 package rtsp
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -50,5 +52,38 @@ func TestWallClockStepsDoNotTouchTheLivenessClocks(t *testing.T) {
 		if shown := snap.LastRTP.Round(0).Sub(start.Round(0)); shown != time.Minute+step {
 			t.Errorf("clock set by %v: the last packet is shown %v after the start, want %v", step, shown, time.Minute+step)
 		}
+	}
+}
+
+// A source that takes leave ends the session a second later, one that goes on after it does not: it may change its SSRC.
+func TestByeEndsASessionAfterWhichNothingComes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		bye, rtp time.Duration // into the session
+		want     error
+	}{
+		{"nothing after it", 10 * time.Second, 10 * time.Second, errBye},
+		{"it goes on", 10 * time.Second, 10*time.Second + 40*time.Millisecond, nil},
+		{"a moment ago", 10*time.Second + 500*time.Millisecond, 10 * time.Second, nil},
+		{"of the session before", -time.Second, 10 * time.Second, nil},
+	} {
+		start := time.Now()
+		s := &Stats{}
+		s.note(&s.connected, start.Add(-time.Hour))
+		for _, m := range []struct {
+			moment *atomic.Int64
+			at     time.Duration
+		}{{&s.lastBye, c.bye}, {&s.lastRTP, c.rtp}, {&s.lastByte, c.rtp}, {&s.lastKey, c.rtp}} {
+			s.note(m.moment, start.Add(m.at))
+		}
+		k := clocks{start: start, to: Timeouts{}.withDefaults()}
+		if err := k.check(s, start.Add(11*time.Second+100*time.Millisecond)); !errors.Is(err, c.want) || err != nil && c.want == nil {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	bye := []byte{0x80, 201, 0, 1, 0, 0, 0, 9, 0x82, 203, 0, 2, 0, 0, 0, 7, 0, 0, 0, 8}
+	if !saysBye(bye, 7) || !saysBye(bye, 8) || saysBye(bye, 9) || saysBye(bye[:12], 7) || saysBye(nil, 0) {
+		t.Error("RTCP BYE is misread")
 	}
 }

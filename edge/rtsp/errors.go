@@ -54,6 +54,7 @@ var (
 	errRenew       = errors.New("no key frame for too long: a new session makes the camera send one")
 	errNoUDP       = errors.New("no UDP packet arrives: a firewall between? use transport tcp")
 	errNoMulticast = errors.New("no multicast packet arrives: switches or routers between may not forward the group")
+	errBye         = errors.New("the camera took leave (RTCP BYE), and nothing came after it")
 	errNoAnswer    = errors.New("no answer within the connect timeout")
 	errFingerprint = errors.New("the certificate is not the pinned one")
 	errUnsupported = errors.New("no track with a codec we can take")
@@ -119,7 +120,7 @@ func classify(err error) status.Reason {
 		reason status.Reason
 	}{
 		{errHTTP, status.ReasonNotRTSP}, {errNotRTSP, status.ReasonNotRTSP}, {errGarbage, status.ReasonGarbage},
-		{errSilent, status.ReasonSilent}, {errNoUDP, status.ReasonSilent},
+		{errSilent, status.ReasonSilent}, {errBye, status.ReasonClosed}, {errNoUDP, status.ReasonSilent},
 		{errNoMulticast, status.ReasonSilent}, {errNoRTP, status.ReasonNoRTP},
 		{errNoKeyFrame, status.ReasonNoKeyFrame}, {errNoFirstKey, status.ReasonNoKeyFrame},
 		{errRenew, status.ReasonNoKeyFrame}, {errNoAnswer, status.ReasonTimeout},

@@ -192,7 +192,8 @@ const frameHead = 5
 func (f *framer) frameLength(at int) int { return int(f.buf[at+2])<<8 | int(f.buf[at+3]) }
 
 // plausible reports whether a frame of our session begins at a position of which the head is buffered: on a channel of
-// ours stands an RTP or RTCP packet (version 2). Of others nothing is known but that one of ours, or a message, follows.
+// ours stands an RTP or RTCP packet (version 2). Of others nothing is known but that one of ours, or a message, is
+// next.
 func (f *framer) plausible(t *routes, at int) bool {
 	if f.ours(t, at) {
 		return true

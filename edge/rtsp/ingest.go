@@ -118,9 +118,19 @@ func (t *track) rtp(b []byte, arrival time.Time) {
 }
 
 // rtcp takes the bytes of a compound RTCP packet, valid during the call.
-func (t *track) rtcp(b []byte, _ time.Time) {
+func (t *track) rtcp(b []byte, arrival time.Time) {
+	t.bye(b, arrival)
 	if sr, ok := parseSenderReport(b); ok {
 		t.report(sr)
+	}
+}
+
+// bye notes that the source says it leaves.
+func (t *track) bye(b []byte, arrival time.Time) {
+	t.in.mu.Lock()
+	defer t.in.mu.Unlock()
+	if t.source.seen && saysBye(b, t.source.ssrc) {
+		t.in.stats.note(&t.in.stats.lastBye, arrival)
 	}
 }
 

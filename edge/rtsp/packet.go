@@ -81,6 +81,26 @@ func parseSenderReport(b []byte) (senderReport, bool) {
 	return senderReport{}, false
 }
 
+// saysBye reports whether a compound RTCP packet says that a source left (RFC 3550 section 6.6).
+func saysBye(b []byte, ssrc uint32) bool {
+	const typeBye = 203
+	for len(b) >= 4 && b[0]>>6 == 2 {
+		n := 4 + 4*int(binary.BigEndian.Uint16(b[2:]))
+		if n > len(b) {
+			break
+		}
+		if b[1] == typeBye {
+			for i := range int(b[0] & 0x1f) {
+				if at := 4 + 4*i; at+4 <= n && binary.BigEndian.Uint32(b[at:]) == ssrc {
+					return true
+				}
+			}
+		}
+		b = b[n:]
+	}
+	return false
+}
+
 func decodeNTP(stamp uint64) time.Time { return ntp.Decode(stamp).UTC() }
 
 // sequence follows the sequence numbers of one source.
@@ -115,8 +135,8 @@ func (s *sequence) accept(seq uint16) (lost int, ok bool) {
 	}
 }
 
-// sourceFilter decides which SSRC is ours. One that was announced in the Transport header of SETUP is the only one until
-// it was heard; from then on a source that falls silent may be succeeded by another: encoders restart, and some change
+// sourceFilter decides which SSRC is ours. One that was announced in the Transport header of SETUP is the only one
+// until it was heard; from then on a source that falls silent may be succeeded by another: encoders restart, and some change
 // their SSRC in mid-stream.
 type sourceFilter struct {
 	any       bool

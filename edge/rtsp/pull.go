@@ -129,8 +129,8 @@ func wantsOtherTransport(err error) bool {
 		ids  liberrors.ErrClientTransportHeaderNoInterleavedIDs
 		way  liberrors.ErrClientTransportHeaderInvalidDelivery
 	)
-	return errors.Is(err, errNoUDP) || errors.As(err, &way) || errors.As(err, &tcp) || errors.As(err, &udp) || errors.As(err, &port) ||
-		errors.As(err, &ids) || (errors.As(err, &code) && code.Code == base.StatusUnsupportedTransport)
+	return errors.Is(err, errNoUDP) || errors.As(err, &way) || errors.As(err, &tcp) || errors.As(err, &udp) ||
+		errors.As(err, &port) || errors.As(err, &ids) || (errors.As(err, &code) && code.Code == base.StatusUnsupportedTransport)
 }
 
 // once is one connection over one transport, a straight line.
@@ -208,6 +208,10 @@ func (c *clocks) pictures(frame, whole, key, playing time.Duration) error {
 	return nil
 }
 
+// byePatience is how long there may be nothing after a source said that it leaves: one that only changes its SSRC says
+// so too.
+const byePatience = time.Second
+
 // check returns the reason of the first clock that ran out: the earlier in the chain, the closer to the cause.
 func (c *clocks) check(s *Stats, now time.Time) error {
 	playing := now.Sub(c.start)
@@ -219,6 +223,9 @@ func (c *clocks) check(s *Stats, now time.Time) error {
 	}
 	if c.none != nil && since(&s.lastRTP) == playing && since(&s.lastByte) > c.to.UDP {
 		return c.none
+	}
+	if bye := since(&s.lastBye); bye < playing && bye > byePatience && since(&s.lastRTP) >= bye {
+		return errBye
 	}
 	if since(&s.lastByte) > c.to.Silent {
 		return errSilent

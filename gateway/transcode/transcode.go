@@ -1,6 +1,6 @@
 // Package transcode makes of a live stream what a viewer's browser can decode, by the ffmpeg program, if that is
-// installed: H.264 of H.265 and JPEG pictures, small, and Opus of AAC sound. One process does one of these for one stream, with
-// no added delay beyond a picture or two, or two packets of sound.
+// installed: H.264 of H.265 and JPEG pictures, small, and Opus of AAC sound. One process does one of these for one
+// stream, with no added delay beyond a picture or two, or two packets of sound.
 package transcode
 
 import (
