@@ -408,14 +408,24 @@ func (a *admitter) gap(ctx context.Context, d segment.GapDoc) error {
 	return nil
 }
 
-// inside returns an error unless a stored segment covers the silence.
+// inside returns an error unless a stored segment's manifest tells of the silence: footage that is there is not hidden by
+// a word that comes later.
 func (a *admitter) inside(ctx context.Context, d segment.GapDoc) error {
 	list, err := a.r.deps.Index.Range(ctx, d.Camera, d.Range)
 	if err != nil {
 		return err
 	}
 	for _, rec := range list {
-		if d.Due.IsZero() && d.Lost == nil && !d.From.Before(rec.Start) && !d.To.After(rec.End().Add(segment.Join)) {
+		if !d.Due.IsZero() || d.Lost != nil || d.From.Before(rec.Start) || d.To.After(rec.End().Add(segment.Join)) {
+			continue
+		}
+		m, err := a.manifest(ctx, d.Camera, rec)
+		if err != nil {
+			return err
+		}
+		if m != nil && slices.ContainsFunc(m.Holes, func(h segment.Gap) bool {
+			return !d.From.Before(h.From) && !d.To.After(h.To)
+		}) {
 			return nil
 		}
 	}

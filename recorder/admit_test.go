@@ -229,6 +229,8 @@ func TestForgedGapsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, recorder.Config{}, withInventory)
 	l := chainFrom(t, "cam", recently(), 2)
+	hole := segment.Range{From: l[1].m.Start.Add(time.Second), To: l[1].m.Start.Add(2 * time.Second)}
+	l[1].m.Holes = []segment.Gap{{Range: hole, Cause: segment.CauseNetwork}}
 	for _, s := range l {
 		if status := b.send(token, s); status != 200 {
 			t.Fatal(status)
@@ -253,6 +255,9 @@ func TestForgedGapsAreRefused(t *testing.T) {
 		{"ten years", gapOf("cam", at, 9*365*24*time.Hour, segment.CauseNetwork), 422},
 		{"a privacy pause", gapOf("cam", at, time.Second, segment.CausePrivacy), 422},
 		{"planned work", gapOf("cam", at, time.Second, segment.CausePlanned), 422},
+		{"inside, where there are pictures", inside(gapOf("cam", at, time.Second, segment.CauseNetwork)), 422},
+		{"inside, as its manifest says", inside(gapOf("cam", l[1].m.Holes[0].From, time.Second, segment.CauseNetwork)), 204},
+		{"inside, longer than its manifest says", inside(gapOf("cam", l[1].m.Holes[0].From, 2*time.Second, segment.CauseNetwork)), 422},
 		{"inside, longer than the segment", inside(gapOf("cam", at, 5*time.Second, segment.CauseNetwork)), 422},
 		{"inside, where there is none", inside(gapOf("cam", at.Add(-time.Minute), time.Second, segment.CauseNetwork)), 422},
 		{"inside, and going on", due(inside(gapOf("cam", at, time.Second, segment.CauseNetwork)), time.Minute), 422},
@@ -267,7 +272,7 @@ func TestForgedGapsAreRefused(t *testing.T) {
 			t.Errorf("%s: %d, want %d", c.name, status, c.want)
 		}
 	}
-	if docs := b.rec.Gaps("cam", segment.Range{From: at.Add(-time.Hour), To: now}); len(docs) != 1 {
+	if docs := b.rec.Gaps("cam", segment.Range{From: at.Add(-time.Hour), To: now}); len(docs) != 2 {
 		t.Errorf("documents kept: %+v", docs)
 	}
 }
