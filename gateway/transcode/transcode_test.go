@@ -18,19 +18,32 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Pictures of an H.265 camera come out as H.264 of 640x360, each once, with the time it was taken, soon.
+// Pictures of an H.265 camera, and of one whose H.264 browsers cannot begin with, come out as H.264 of 640x360, each once,
+// with the time it was taken, soon.
 func TestH264(t *testing.T) {
 	t.Parallel()
+	for _, codec := range []media.Codec{media.H265, media.H264} {
+		t.Run(codec.String(), func(t *testing.T) {
+			t.Parallel()
+			testH264(t, codec)
+		})
+	}
+}
+
+func testH264(t *testing.T, codec media.Codec) {
+	t.Helper()
 	ff := installed(t)
-	src, err := sim.NewSource(sim.Camera{ID: "gate", Video: sim.Video{Codec: media.H265, Width: 1280, Height: 720, GOP: 25}},
+	src, err := sim.NewSource(sim.Camera{ID: "gate", Video: sim.Video{Codec: codec, Width: 1280, Height: 720, GOP: 25}},
 		media.Main, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	sets := src.ParameterSets()
-	desc := &media.Description{Tracks: []media.Track{{
-		Codec: media.H265, ClockRate: 90000, VPS: sets[0], SPS: sets[1], PPS: sets[2],
-	}, {Codec: media.G711A, ClockRate: 8000, Channels: 1}}}
+	picture := media.Track{Codec: codec, ClockRate: 90000, SPS: sets[len(sets)-2], PPS: sets[len(sets)-1]}
+	if codec == media.H265 {
+		picture.VPS = sets[0]
+	}
+	desc := &media.Description{Tracks: []media.Track{picture, {Codec: media.G711A, ClockRate: 8000, Channels: 1}}}
 	in := stream.New(stream.Options{})
 	publish := func() {
 		u := src.Next()
