@@ -14,11 +14,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"skein/edge/media"
 	"skein/edge/rtsp"
 	"skein/edge/rtsp/rtsptest"
 	"skein/edge/spool"
 	"skein/edge/status"
 	"skein/edge/stream"
+	"skein/gateway/snapshot"
 	"skein/recorder/clip"
 	"skein/recorder/fmp4/fmp4test"
 	"skein/recorder/segment"
@@ -149,7 +151,8 @@ func filmOf(src *fmp4test.Source, strip func([]byte) bool) *rtsptest.Film {
 
 // filmArchive is what a camera's footage goes into. It is the archive of a clip.Handler.
 type filmArchive struct {
-	dir string
+	dir  string
+	live *stream.Stream // what the camera sent last
 
 	mu   sync.Mutex // guards the field below
 	recs []segment.Record
@@ -167,6 +170,11 @@ func (a *filmArchive) Ship(_ context.Context, m segment.Manifest, path string) (
 	return segment.Receipt{
 		Camera: m.Camera, Start: m.Start, Seq: m.Seq, SHA256: m.SHA256, Bytes: m.Bytes, Key: m.Key(),
 	}, err
+}
+
+// Open implements snapshot.Streams.
+func (a *filmArchive) Open(context.Context, string, media.Profile) (*stream.Stream, func(), error) {
+	return a.live, func() {}, nil
 }
 
 // Range implements clip.Records.
@@ -189,6 +197,7 @@ func (a *filmArchive) film(t *testing.T, o rtsptest.Options, c pictureGroup) {
 	}
 	defer s.Close()
 	st := stream.New(stream.Options{})
+	a.live = st
 	stats := &rtsp.Stats{}
 	in, err := rtsp.NewReceiver([]rtsp.ReceiverTrack{{Codec: o.Film.Codec, Payload: 96}},
 		rtsp.Publication{Sink: st, Stats: stats}, "tcp")
@@ -228,9 +237,21 @@ func (a *filmArchive) film(t *testing.T, o rtsptest.Options, c pictureGroup) {
 // judge compares the pictures in a clip and in HLS with those the camera sent, by what a decoder makes of them.
 func (a *filmArchive) judge(t *testing.T, want []string) {
 	t.Helper()
-	srv := httptest.NewServer(clip.NewHandler(clip.Config{Records: a, Objects: clip.OpenFunc(a.open)}))
+	h := clip.NewHandler(clip.Config{Records: a, Objects: clip.OpenFunc(a.open)})
+	srv := httptest.NewServer(h)
 	defer srv.Close()
 	last := a.recs[len(a.recs)-1]
+	thumbnail := httptest.NewRecorder()
+	at := last.Start.Add(last.Duration - time.Millisecond).Format(time.RFC3339Nano)
+	h.NewThumbnails(clip.ThumbnailConfig{Dir: t.TempDir()}).ServeHTTP(thumbnail,
+		httptest.NewRequest("GET", "/v1/thumbnails/cam.jpg?at="+at, nil))
+	if thumbnail.Code != 200 || !bytes.HasPrefix(thumbnail.Body.Bytes(), []byte{0xff, 0xd8}) {
+		t.Errorf("thumbnail: %d %s", thumbnail.Code, thumbnail.Body)
+	}
+	pic, err := snapshot.New(snapshot.Options{Streams: a, Decoder: snapshot.FindFFmpeg()}).Get(t.Context(), "cam", media.Main)
+	if err != nil || !bytes.HasPrefix(pic.JPEG, []byte{0xff, 0xd8}) {
+		t.Errorf("snapshot: %v", err)
+	}
 	query := fmt.Sprintf("?from=%s&to=%s", a.recs[0].Start.Add(-time.Second).Format(time.RFC3339Nano),
 		last.Start.Add(last.Duration+time.Second).Format(time.RFC3339Nano))
 	for _, form := range []string{"mp4", "m3u8"} {
