@@ -128,7 +128,7 @@ export function sight(s: TileState): Sight | undefined {
 export const unmeasured = new Set<Badge>(["unknown", "connecting"]);
 
 /** States that are as they shall be. What is neither, nor unmeasured, is a fault. */
-const sound = new Set<Badge>(["live", "paused", "not_permitted", "empty"]);
+const sound = new Set<Badge>(["live", "paused", "not_permitted", "empty", "sound_only"]);
 
 export const faulty = (state: Badge): boolean => !sound.has(state) && !unmeasured.has(state);
 
