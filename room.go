@@ -28,8 +28,8 @@ func (c demoCommand) noRoom() error {
 	if have >= c.MaxBytes {
 		return nil
 	}
-	what := fmt.Sprintf("%s has %s free, and footage is dropped when less than %s is left, but the demonstration may use %s",
-		c.Data, megabytes(free), megabytes(reserve), megabytes(c.MaxBytes))
+	what := fmt.Sprintf("%s has %s free, and footage is dropped when less than %s is left, "+
+		"but the demonstration may use %s", c.Data, megabytes(free), megabytes(reserve), megabytes(c.MaxBytes))
 	if fits := have / 10_000_000 * 10_000_000; fits >= demoLeast {
 		args := fmt.Sprintf("--max-bytes %d", fits)
 		return fmt.Errorf("%s: free some room, or start with: skein demo %s   (make demo DEMO_ARGS=%q)", what, args, args)
