@@ -120,22 +120,23 @@ func TestThirdClock(t *testing.T) {
 	t.Parallel()
 	to := Timeouts{KeyFrame: 20 * time.Second}.withDefaults()
 	for _, c := range []struct {
-		name                       string
-		frame, whole, key, playing int // seconds ago
-		want                       error
+		name              string
+		frame, whole, key int // seconds ago; key 0: none yet
+		playing           int
+		want              error
 	}{
 		{"key frame every 120 s", 0, 0, 119, 1000, nil},
-		{"no key frame but the first", 0, 0, 1700, 1701, nil},
+		{"no key frame but the first", 0, 0, 1700, 1699, nil},
 		{"no key frame for half an hour", 0, 0, 1801, 1900, errRenew},
-		{"first key frame not there yet", 0, 0, 179, 179, nil},
-		{"no first key frame", 0, 0, 181, 181, errNoFirstKey},
+		{"first key frame not there yet", 0, 0, 0, 179, nil},
+		{"no first key frame", 0, 0, 0, 181, errNoFirstKey},
 		{"pictures stopped", 21, 21, 40, 100, errNoKeyFrame},
-		{"no picture at all", 21, 21, 21, 21, errNoKeyFrame},
+		{"no picture at all", 21, 21, 0, 21, errNoKeyFrame},
 		{"all pictures damaged", 0, 21, 40, 100, errNoKeyFrame},
 	} {
 		s := func(n int) time.Duration { return time.Duration(n) * time.Second }
 		k := clocks{video: true, to: to}
-		if got := k.pictures(s(c.frame), s(c.whole), s(c.key), s(c.playing)); !errors.Is(got, c.want) {
+		if got := k.pictures(s(c.frame), s(c.whole), s(c.key), c.key > 0, s(c.playing)); !errors.Is(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

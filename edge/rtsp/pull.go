@@ -195,14 +195,17 @@ type clocks struct {
 
 // pictures minds the third clock. How far apart key frames are is the camera's business: what was begun with one can be
 // decoded for as long as whole pictures come. frame, whole and key are the ages of the newest picture, of the newest
-// without a loss, and of the newest key frame, at most that of the session, which is playing.
-func (c *clocks) pictures(frame, whole, key, playing time.Duration) error {
+// without a loss, and of the newest key frame; begun tells whether the session, which has been playing for so long, had
+// one.
+func (c *clocks) pictures(frame, whole, key time.Duration, begun bool, playing time.Duration) error {
 	switch {
-	case frame > c.to.KeyFrame, whole > c.to.KeyFrame && key > c.to.KeyFrame:
+	case frame > c.to.KeyFrame:
 		return errNoKeyFrame
-	case key == playing && key > c.to.FirstKey:
+	case !begun && playing > c.to.FirstKey:
 		return errNoFirstKey
-	case key > c.to.Renew:
+	case begun && whole > c.to.KeyFrame && key > c.to.KeyFrame:
+		return errNoKeyFrame
+	case begun && key > c.to.Renew:
 		return errRenew
 	}
 	return nil
@@ -234,7 +237,10 @@ func (c *clocks) check(s *Stats, now time.Time) error {
 		return errNoRTP
 	}
 	if c.video {
-		return c.pictures(since(&s.lastFrame), since(&s.lastWhole), since(&s.lastKey), playing)
+		key, begun := s.age(&s.lastKey, now)
+		connected, ok := s.age(&s.connected, now)
+		begun = begun && (!ok || key <= connected) // the first may have come before the clocks began to run
+		return c.pictures(since(&s.lastFrame), since(&s.lastWhole), min(key, max(playing, connected)), begun, playing)
 	}
 	return nil
 }

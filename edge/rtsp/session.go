@@ -192,14 +192,13 @@ func (s *session) play(sink Sink) error {
 			return step("setup", err)
 		}
 	}
-	s.p.stats.begin(label(s.proto), time.Now())
+	s.p.stats.begin(label(s.proto), time.Now()) // before the first picture, which may come before the answer is read
 	if _, err := s.client.Play(nil); err != nil {
 		return s.fail("play", err)
 	}
 	if !s.deadline.Stop() {
 		return step("play", errNoAnswer)
 	}
-	s.p.stats.begin(label(s.proto), time.Now())
 	return nil
 }
 

@@ -54,10 +54,12 @@ const lingerMs = 3000;
 const nudgeMs = 10_000;
 const graceMs = 1500;
 
-/** The camera's own line loses packets: what is seen on the picture is not this screen's fault. */
-function lossNote(camera: Camera | undefined, profile: ProfileName | undefined): string | undefined {
+/** What ails a camera whose pictures arrive: what is seen on the picture is not this screen's fault. */
+const besideLive = new Set<string | undefined>(["camera_loss", "bad_timestamps", "gradual_refresh"]);
+
+function cameraNote(camera: Camera | undefined, profile: ProfileName | undefined): string | undefined {
   const p = camera?.profiles?.[profile ?? "sub"] ?? camera?.profiles?.main;
-  return p?.reason === "camera_loss" ? p.reason : undefined;
+  return besideLive.has(p?.reason) ? p?.reason : undefined;
 }
 
 /** Codec names by profile, for the profiles the camera has. */
@@ -262,7 +264,9 @@ export const Tile = memo(function Tile(p: TileProps) {
 
   // Live, but not what was asked for: the page's reason, or the gateway's.
   const note =
-    view.fallback ?? (view.report?.state === "live" ? view.report.reason : undefined) ?? lossNote(camera, view.profile);
+    view.fallback ??
+    (view.report?.state === "live" ? view.report.reason : undefined) ??
+    cameraNote(camera, view.profile);
   const name = camera?.name ?? p.assigned ?? "";
   const replay = (backS: number) => {
     if (p.tour) transport?.tourPause(slot, true);
