@@ -268,6 +268,9 @@ func TestNothingIsOpenedWithoutTheAuditLog(t *testing.T) {
 	g.took()
 	g.a.Audit().Close() // as when the disk fails
 	young := span(-10*time.Minute, 0)
+	if a := g.call(t, "investigator", "GET /v1/clips/cam0.mp4?"+young); a.status != 503 { // the first to find out
+		t.Fatalf("a clip: %d", a.status)
+	}
 	for call, want := range map[string]int{
 		"GET /v1/clips/cam0.mp4?" + young: 503, "GET /v1/clips/cam0.m3u8?" + young: 503,
 		fmt.Sprintf("GET /v1/clips/cam0/hls/%d-1-abc/0-1.m4s", noon().Add(-10*time.Minute).UnixMilli()): 503,

@@ -91,16 +91,12 @@ func (d *Dir) put(ctx context.Context, m segment.Manifest, key string, src Sourc
 		defer os.Remove(from)
 	}
 	final := d.path(key)
-	if err := d.makeDir(filepath.Dir(final)); err != nil {
-		return err
-	}
-	if err := d.writeFile(final+sidecarSuffix, []byte(side), true); err != nil {
-		return err
-	}
-	if err := d.place(from, final, made); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(final))
+	return d.inFolder(filepath.Dir(final), func() error {
+		if err := d.writeFile(final+sidecarSuffix, []byte(side), true); err != nil {
+			return err
+		}
+		return d.place(from, final, made)
+	})
 }
 
 // stored reports whether the object of m is already there and whole. A file that is not what its own manifest says is

@@ -68,6 +68,24 @@ func (d *Dir) makeDir(dir string) error {
 	return syncDir(filepath.Dir(dir))
 }
 
+// inFolder makes dir, lets write put files into it, and syncs it. A deletion that takes an empty folder with it may take
+// this one in between: then it is made again.
+func (d *Dir) inFolder(dir string, write func() error) error {
+	const tries = 10
+	for try := 1; ; try++ {
+		err := d.makeDir(dir)
+		if err == nil {
+			err = write()
+		}
+		if err == nil {
+			err = syncDir(dir)
+		}
+		if try == tries || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+}
+
 // writeFile writes data under a temporary name, syncs it and gives it its name. With replace it replaces a file of that
 // name, otherwise it fails with fs.ErrExist. The caller syncs the directory.
 func (d *Dir) writeFile(name string, data []byte, replace bool) error {

@@ -118,14 +118,9 @@ func (d *Dir) writeBlob(ctx context.Context, name string, data []byte, replace b
 	if len(data) > MaxBlob {
 		return fmt.Errorf("put document %s: %d bytes, at most %d", name, len(data), MaxBlob)
 	}
-	if err = d.makeDir(filepath.Dir(path)); err == nil {
-		err = d.writeFile(path, data, replace)
-	}
+	err = d.inFolder(filepath.Dir(path), func() error { return d.writeFile(path, data, replace) })
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("create document %s: %w", name, ErrExists)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("put document %s: %w", name, diskError(err))

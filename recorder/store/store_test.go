@@ -90,6 +90,25 @@ func TestMinIO(t *testing.T) {
 }
 
 // On one machine nothing is copied twice: a sealed file on the store's file system is linked.
+// What is stored while the last segment of its hour is deleted finds its folder gone, and makes it again.
+func TestDirStoresWhileTheFolderGoes(t *testing.T) {
+	t.Parallel()
+	d, err := store.OpenDir(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, _ := storetest.Put(t, d, "cam", 1, 600)
+	for seq := uint64(2); seq < 300; seq++ {
+		gone := make(chan error)
+		go func() { gone <- d.Delete(t.Context(), store.LocalShard, old.Key()) }()
+		next, _ := storetest.Put(t, d, "cam", seq, 600)
+		if err := <-gone; err != nil {
+			t.Fatal(err)
+		}
+		old = next
+	}
+}
+
 func TestDirLinksSealedFile(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
