@@ -121,7 +121,11 @@ func (r *recording) run(ctx context.Context) error {
 			return err
 		}
 		if n == 0 {
-			if n, err = r.await(ctx); err != nil || ctx.Err() != nil {
+			if n, err = r.await(ctx); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				_, err := r.drain() // what came while the last unit was awaited
 				return err
 			}
 		}

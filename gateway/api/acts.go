@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -205,10 +206,13 @@ func (as *acts) sweep() {
 	late := as.late
 	as.late = nil
 	as.mu.Unlock()
-	slices.SortFunc(over, func(a, b *act) int { return a.last.Compare(b.last) })
+	slices.SortFunc(over, inOrder)
 	as.writeRows(late)
 	as.writeEnds(over)
 }
+
+// inOrder sorts acts by when they were last going on, then by when they began.
+func inOrder(a, b *act) int { return cmp.Or(a.last.Compare(b.last), cmp.Compare(a.row, b.row)) }
 
 func (as *acts) writeEnds(over []*act) {
 	rows := make([]access.Event, 0, len(over))
@@ -280,7 +284,7 @@ func (as *acts) stop() {
 	late := as.late
 	as.late = nil
 	as.mu.Unlock()
-	slices.SortFunc(over, func(a, b *act) int { return a.last.Compare(b.last) })
+	slices.SortFunc(over, inOrder)
 	as.writeRows(late)
 	as.writeEnds(over)
 	as.mu.Lock()
