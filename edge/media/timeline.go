@@ -358,8 +358,8 @@ func (t *Timeline) least() time.Duration { return min(t.window[0].min, t.window[
 // milliseconds still tells them apart, also while the mapping settles.
 const leastStep = 500
 
-// repair turns the raw timestamp into a presentation time that differs from those of other units. A unit whose timestamp
-// repeats or goes back is placed behind the one before by the time of its arrival.
+// repair turns the raw timestamp into a presentation time that differs from those of other units. A unit whose
+// timestamp repeats or goes back is placed behind the one before by the time of its arrival.
 func (t *Timeline) repair(mono time.Duration) int64 {
 	pts := t.ptsBase + int64(math.Round(t.trueTicks(t.raw)))
 	least := int64(t.rate / leastStep)

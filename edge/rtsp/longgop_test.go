@@ -16,9 +16,7 @@ func TestPullKeepsACameraWhoseKeyFramesAreFarApart(t *testing.T) {
 	t.Parallel()
 	film := &rtsptest.Film{Codec: media.H264}
 	for len(film.Units) < 2500 { // 100 s
-		for _, u := range rtsptest.Clip(media.H264)[1:rtsptest.GOP] {
-			film.Units = append(film.Units, u)
-		}
+		film.Units = append(film.Units, rtsptest.Clip(media.H264)[1:rtsptest.GOP]...)
 	}
 	film.Units[0] = rtsptest.Clip(media.H264)[0]
 	for i := range film.Units {

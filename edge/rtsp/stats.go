@@ -14,8 +14,9 @@ type Stats struct {
 
 	// On the machine's monotonic clock, in nanoseconds since origin, 0 = never: setting the wall clock neither ends a
 	// session nor makes a silent one look alive.
-	lastByte, lastRTP, lastBye, lastFrame, lastWhole, lastKey, connected atomic.Int64
-	origin                                                               atomic.Pointer[time.Time] // the first moment noted
+	lastByte, lastRTP, lastBye, connected atomic.Int64
+	lastFrame, lastWhole, lastKey         atomic.Int64              // pictures; without a loss; key frames
+	origin                                atomic.Pointer[time.Time] // the first moment noted
 
 	frames    atomic.Uint64 // pictures
 	keyEvery  atomic.Int64  // nanoseconds between the two newest keys of this connection, 0: there were not two yet

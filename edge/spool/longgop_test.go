@@ -21,11 +21,11 @@ func TestKeyFramesFarApart(t *testing.T) {
 		run(t, testConfig(t), Deps{Shipper: a}, quickFS(), l, func(s *Spool) {
 			for range 300 {
 				l.shoot(25)
+				synctest.Wait() // the recording waits for its next turn now
 				c := s.known("cam")
 				c.mu.Lock()
 				f := c.current
 				c.mu.Unlock()
-				// The recording takes pictures while the lens waits; none comes now.
 				if n := sizeOf(f.units); n > pendingBytes+2<<20 {
 					t.Fatalf("%d bytes are held", n)
 				}

@@ -38,8 +38,8 @@ func (r *Relay) openTranscode(ctx context.Context, k feedKey) (*stream.Stream, f
 // mayTranscode tells whether this gateway transcodes at all.
 func (r *Relay) mayTranscode() bool { return r.parts.Transcoder != nil && cap(r.transcodes) > 0 }
 
-// lacksCodec tells whether err is that the viewer lacks the stream's codec, as all do of some, or cannot begin with what
-// of it is sent.
+// lacksCodec tells whether err is that the viewer lacks the stream's codec, as all do of some, or cannot begin with
+// what of it is sent.
 func lacksCodec(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && (e.Code == CodeNotOffered || e.Code == CodeUnsupported || e.Code == CodeNoIDR)

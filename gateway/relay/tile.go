@@ -287,8 +287,8 @@ func (t *tile) lacking(f *feed, m *stateMessage) {
 	}
 }
 
-// waiting tells whether the slot waits for a key frame, whether it has shown a picture of its line, and when that arrived
-// if it was one key frame alone.
+// waiting tells whether the slot waits for a key frame, whether it has shown a picture of its line, and when that
+// arrived if it was one key frame alone.
 func (s *slot) waiting() (waits, shown bool, still time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,9 +6,9 @@ import "time"
 // shared index plus shift, and its timestamp follows from the line's by a rule that never changes, so that a packet
 // sent again is the same to the last bit.
 //
-// Timestamps up to pivot are squeezed, so that a catch-up plays at once: pivot itself becomes land, and each unit before it
-// lies each ticks before the next, or, where pictures are reordered, the stretch is compressed by num/den. Those after
-// pivot run at the line's pace.
+// Timestamps up to pivot are squeezed, so that a catch-up plays at once: pivot itself becomes land, and each unit before
+// it lies each ticks before the next, or, where pictures are reordered, the stretch is compressed by num/den. Those
+// after pivot run at the line's pace.
 type segment struct {
 	line *line
 	from uint64 // first shared index
@@ -49,8 +49,8 @@ func (g *segment) number(index uint64) uint64 {
 	return index - g.from + g.out
 }
 
-// leaveOut makes n shared indices from index on take no sequence numbers. It reports whether it could: there is one such
-// stretch at most. Nothing from index on has been numbered.
+// leaveOut makes n shared indices from index on take no sequence numbers. It reports whether it could: there is one
+// such stretch at most. Nothing from index on has been numbered.
 func (g *segment) leaveOut(index, n uint64) bool {
 	switch g.over {
 	case 0:
@@ -94,10 +94,10 @@ func (c *clock) at(t time.Time) int64 {
 // squeeze sets the timestamp rule of a segment that begins with o's group of pictures. last is the highest timestamp
 // sent so far (any is false if none); now is the slot's clock at o's newest unit.
 //
-// The units land two milliseconds apart, so that a player that counts in milliseconds tells them apart whatever it rounds,
-// but one millisecond where they are so many that it would take over half a second. They end at the live edge and lie
-// above last. Where the viewer is at the live edge already there is no room: they go into the first half of the interval
-// before the next live unit.
+// The units land two milliseconds apart, so that a player that counts in milliseconds tells them apart whatever it
+// rounds, but one millisecond where they are so many that it would take over half a second. They end at the live edge
+// and lie above last. Where the viewer is at the live edge already there is no room: they go into the first half of the
+// interval before the next live unit.
 func (g *segment) squeeze(o opening, now, last int64, anySent bool, rate int64) {
 	steps := int64(max(o.units-1, 1))
 	span := min(int64(o.units-1), steps) * min(rate/500, max(rate/1000, rate/2/steps))
