@@ -321,7 +321,8 @@ func TestNoKeyFrameAtFirst(t *testing.T) {
 	w.until(0, &s, func(n []byte) bool { return n[0]&0x1f == 5 })
 }
 
-// A group of pictures too large to catch up with is waited out, and the tile says so instead of calling itself live.
+// A group of pictures too large to catch up with is waited out, with its key frame for a picture meanwhile, and the tile
+// says so instead of calling itself live.
 func TestWaitingForAKeyFrameIsSaid(t *testing.T) {
 	t.Parallel()
 	src := &source{camera: &camera{stream: stream.New(stream.Options{}), desc: described(sps, false)}}
@@ -340,7 +341,7 @@ func TestWaitingForAKeyFrameIsSaid(t *testing.T) {
 		}
 	})
 	defer filming.Wait()
-	w.state(func(s wallState) bool { return s.State == "connecting" && s.Reason == "waiting-for-key" })
+	w.state(func(s wallState) bool { return s.State == "frozen" && s.Reason == "waiting-for-key" })
 	w.state(func(s wallState) bool {
 		if s.State == "live" && s.Reason != "" {
 			t.Errorf("live, but %q", s.Reason)
