@@ -14,6 +14,7 @@ import { Badge, Dot } from "../ui/badge";
 import { Icon } from "../ui/icons";
 import { Search } from "../ui/search";
 import { camerasOf, type Filter, filterOf, passes } from "./filter";
+import { StorageLine } from "./storage";
 import { clockLimitMs, lead, perUnit, recordingBad, recordingOf, type Sums, sum, type UnitSum } from "./sums";
 import { matches, subtree } from "./tree";
 
@@ -322,6 +323,7 @@ export default function Health() {
         <Units list={perUnits} chosen={unit} onChoose={setUnit} />
         <div className="health-main">
           <Cards sums={sums} chosen={filter} onChoose={(f) => location.replace(camerasOf(f))} />
+          <StorageLine />
           <div className="health-tools">
             <Search text={search} onText={setSearch} hint={t("health.filter")} testid="health-search" />
             <span>
