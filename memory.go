@@ -16,8 +16,8 @@ import (
 // not manage, such as the pages of files and sockets.
 const memoryShare = 0.8
 
-// limitMemory tells the collector how much memory there is, so that a process that is pressed for it collects more often
-// instead of being killed. GOMEMLIMIT in the environment is obeyed instead.
+// limitMemory tells the collector how much memory there is, so that a process that is pressed for it collects more
+// often instead of being killed. GOMEMLIMIT in the environment is obeyed instead.
 func limitMemory(log *slog.Logger) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
@@ -29,8 +29,8 @@ func limitMemory(log *slog.Logger) {
 	}
 }
 
-// memoryBound returns how much memory the process may have: the least of the machine's and that of each cgroup it is in;
-// 0 if nothing tells. root is the file system's.
+// memoryBound returns how much memory the process may have: the least of the machine's and that of each cgroup it is
+// in; 0 if nothing tells. root is the file system's.
 func memoryBound(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
 	take := func(text string, scale int64) {
