@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -42,6 +43,9 @@ func TestDemo(t *testing.T) {
 		defer resp.Body.Close()
 		if m := regexp.MustCompile(`password +(\S+)\n`).FindStringSubmatch(p.out.String()); m != nil {
 			password = m[1]
+		}
+		if password == "" {
+			return errors.New("no password is shown yet")
 		}
 		return nil
 	})

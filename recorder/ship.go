@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,12 +12,19 @@ import (
 )
 
 // Ship takes a sealed file of this machine in: a directory store on the same file system links it, nothing is copied.
-// It returns when the segment is stored and indexed, and is idempotent.
+// It returns when the segment is stored and indexed, and is idempotent. While the index is being filled it waits.
 func (r *Recorder) Ship(ctx context.Context, m segment.Manifest, path string) (segment.Receipt, error) {
 	if err := checkManifest(m); err != nil {
 		return segment.Receipt{}, err
 	}
 	have, err := r.lookup(ctx, m)
+	for errors.Is(err, segment.ErrIndexIncomplete) && ctx.Err() == nil {
+		select {
+		case <-time.After(indexPause):
+		case <-ctx.Done():
+		}
+		have, err = r.lookup(ctx, m)
+	}
 	if err == nil && have == nil {
 		var shard string
 		if shard, err = r.deps.Store.Put(ctx, m, store.Source{Path: path}); err == nil {
@@ -28,6 +36,9 @@ func (r *Recorder) Ship(ctx context.Context, m segment.Manifest, path string) (s
 	}
 	return r.indexed(ctx, m, have.Shard, have)
 }
+
+// indexPause is how long a segment of this machine waits between two looks at an index that is being filled.
+const indexPause = 100 * time.Millisecond
 
 // lookup returns the record of the segment if it already is in the archive. A different segment with the same start
 // and sequence number is store.ErrConflict.

@@ -72,8 +72,11 @@ func (h *Handler) findOne(ctx context.Context, cameras []string, within segment.
 }
 
 func (h *Handler) coverageOf(ctx context.Context, camera string, within segment.Range, recs []segment.Record) Coverage {
-	spans, gaps := segment.Coverage(recs, within, h.tail(ctx, camera, within.To))
+	spans, gaps := segment.Coverage(recs, within, segment.CauseUnknown)
 	spans, gaps = segment.Refine(spans, gaps, h.gaps(camera, within))
+	if n := len(gaps); n > 0 && gaps[n-1].Cause == segment.CauseUnknown && gaps[n-1].To.Equal(within.To) {
+		gaps[n-1].Cause = h.behind(ctx, camera, within.To)
+	}
 	if h.began != nil && len(gaps) > 0 && gaps[0].Cause == segment.CauseUnknown && gaps[0].From.Equal(within.From) {
 		if first, left, ok := h.began(ctx, camera); ok {
 			gaps = segment.Explain(gaps, segment.Gap{
@@ -90,6 +93,22 @@ func (h *Handler) coverageOf(ctx context.Context, camera string, within segment.
 		c.Gaps = []segment.Gap{}
 	}
 	return c
+}
+
+// behindMost is how far behind the end of a range the footage is looked for that ends a gap there.
+const behindMost = 24 * time.Hour
+
+// behind tells why there is no footage at a moment: the first segment after it knows. One that is not there, or cannot
+// be asked for, leaves the cause unknown.
+func (h *Handler) behind(ctx context.Context, camera string, at time.Time) segment.Cause {
+	if time.Since(at) < 0 {
+		return segment.CauseUnknown // nothing can be there yet
+	}
+	recs, err := h.library.records.Range(ctx, camera, segment.Range{From: at, To: at.Add(behindMost)})
+	if err != nil || len(recs) == 0 || recs[0].Gap == "" {
+		return segment.CauseUnknown
+	}
+	return recs[0].Gap
 }
 
 func (h *Handler) coverage(w http.ResponseWriter, r *http.Request) {

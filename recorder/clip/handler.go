@@ -27,8 +27,6 @@ type Config struct {
 	TempDir string
 	// TableMemory is how many bytes of them stay in memory, for each export. 0: 4 MiB, less than 0: none.
 	TableMemory int64
-	// Tail tells why there is no footage at the end of a range (nil: unknown), for coverage.
-	Tail func(ctx context.Context, camera string, at time.Time) segment.Cause
 	// Gaps returns the gap documents of a camera that concern a range (nil: none), for coverage.
 	Gaps func(camera string, within segment.Range) []segment.GapDoc
 	// Began tells of a camera when its first footage began, and that which is left now; ok is false if that is not known
@@ -50,7 +48,6 @@ type Config struct {
 // Who may see what is decided in front of it.
 type Handler struct {
 	library *library
-	tail    func(ctx context.Context, camera string, at time.Time) segment.Cause
 	gaps    func(camera string, within segment.Range) []segment.GapDoc
 	began   func(ctx context.Context, camera string) (first, left time.Time, ok bool)
 	log     *slog.Logger
@@ -59,12 +56,9 @@ type Handler struct {
 
 // NewHandler returns a Handler.
 func NewHandler(c Config) *Handler {
-	h := &Handler{library: newLibrary(c), tail: c.Tail, gaps: c.Gaps, began: c.Began, log: c.Log, mux: http.NewServeMux()}
+	h := &Handler{library: newLibrary(c), gaps: c.Gaps, began: c.Began, log: c.Log, mux: http.NewServeMux()}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
-	}
-	if h.tail == nil {
-		h.tail = func(context.Context, string, time.Time) segment.Cause { return segment.CauseUnknown }
 	}
 	if h.gaps == nil {
 		h.gaps = func(string, segment.Range) []segment.GapDoc { return nil }

@@ -132,6 +132,34 @@ func TestCoverageAddsUp(t *testing.T) {
 	}
 }
 
+// A range that ends within a gap names its cause: the segment behind the range knows it.
+func TestCoverageThatEndsWithinAGap(t *testing.T) {
+	t.Parallel()
+	src := fmp4test.Make(t, fmp4test.Spec{Video: "h264", Seconds: 2})
+	a := &archive{dir: t.TempDir()}
+	a.record(t, src.Desc, src.At(start), 30*time.Second)
+	a.record(t, src.Desc, src.At(start.Add(time.Hour)), 30*time.Second)
+	a.recs[1].Gap = segment.CauseNetwork
+	for name, c := range map[string]struct {
+		from, to time.Duration
+		want     segment.Cause
+	}{
+		"ends within":    {0, 10 * time.Minute, segment.CauseNetwork},
+		"lies within":    {10 * time.Minute, 20 * time.Minute, segment.CauseNetwork},
+		"nothing behind": {time.Hour, 2 * time.Hour, segment.CauseUnknown},
+	} {
+		body, _ := get(t, a.serve(t)+"/v1/coverage"+span(start.Add(c.from), start.Add(c.to))+"&camera=cam0", http.StatusOK)
+		var got struct{ Cameras []clip.Coverage }
+		if err := json.Unmarshal(body, &got); err != nil {
+			t.Fatal(err)
+		}
+		gaps := got.Cameras[0].Gaps
+		if n := len(gaps); n == 0 || gaps[n-1].Cause != c.want {
+			t.Errorf("%s: %+v, want the last to be %s", name, gaps, c.want)
+		}
+	}
+}
+
 func TestPlaylistPlays(t *testing.T) {
 	t.Parallel()
 	cases := map[string]fmp4test.Spec{
