@@ -81,7 +81,8 @@ func newLiveRig(ctx context.Context, o options, s stage) (r *liveRig, err error)
 		role, listen, more string
 		port               int
 	}{
-		{"recorder", recorder, fmt.Sprintf("access: {nodes: [{id: edge-1, kind: edge, token: %s}, {id: gateway-1, kind: gateway, token: %s}]}\n",
+		{"recorder", recorder, fmt.Sprintf(
+			"access: {nodes: [{id: edge-1, kind: edge, token: %s}, {id: gateway-1, kind: gateway, token: %s}]}\n",
 			edgeToken, gatewayToken), 5},
 		{"gateway", r.http, fmt.Sprintf("access: {%s, nodes: [{id: edge-1, kind: edge, token: %s}]}\n"+at, tokens, edgeToken,
 			gatewayToken), 2},

@@ -77,7 +77,8 @@ func newSite(ctx context.Context, o options) (s *site, err error) {
 		}
 		return c, err
 	}
-	s.recorder, err = role("recorder", at(2), fmt.Sprintf(`access: {nodes: [{id: node, kind: edge, token: %s}, {id: gateway, kind: gateway, token: %s}]}
+	s.recorder, err = role("recorder", at(2), fmt.Sprintf(`access:
+  nodes: [{id: node, kind: edge, token: %s}, {id: gateway, kind: gateway, token: %s}]
 store: {shards: [{name: a, endpoint: %q, bucket: skein-a, access_key: %s, secret_key: %s}]}
 index: {redis: ["redis://%s/0"]}
 `, benchNode, benchGateway, at(0), benchKey, benchSecret, redisAddr))

@@ -52,8 +52,8 @@ func (c *Config) doubts() []error {
 		doubt("%s", w)
 	}
 	if of, edges := c.ofNoEdge(); len(of) > 0 {
-		doubt("cameras: %s: no edge is named, and there are %d: any of them may show its pictures as theirs, and none can ship "+
-			"their footage; write edge: NODE", listed(of), edges)
+		doubt("cameras: %s: no edge is named, and there are %d: any of them may show its pictures as theirs, and none can "+
+			"ship their footage; write edge: NODE", listed(of), edges)
 	}
 	return out
 }

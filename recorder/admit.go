@@ -160,10 +160,10 @@ func (a *admitter) near(ctx context.Context, camera string, within segment.Range
 	return list, slices.DeleteFunc(links, func(d segment.GapDoc) bool { return d.Lost == nil }), nil
 }
 
-// segment returns why a segment that is not stored yet may not be added: its time, its causes, or its place in the chain.
-// A chain may come in any order, for what is fresh is shipped before what waited: each segment is compared with those
-// neighbours that are there, and its number with what the time allows. A chain that begins anew, as after the loss of a
-// spool, is let in.
+// segment returns why a segment that is not stored yet may not be added: its time, its causes, or its place in the
+// chain. A chain may come in any order, for what is fresh is shipped before what waited: each segment is compared with
+// those neighbours that are there, and its number with what the time allows. A chain that begins anew, as after the
+// loss of a spool, is let in.
 func (a *admitter) segment(ctx context.Context, m segment.Manifest) error {
 	if err := a.when(m.Camera, m.Start, m.End()); err != nil {
 		return err
@@ -408,8 +408,8 @@ func (a *admitter) gap(ctx context.Context, d segment.GapDoc) error {
 	return nil
 }
 
-// inside returns an error unless a stored segment's manifest tells of the silence: footage that is there is not hidden by
-// a word that comes later.
+// inside returns an error unless a stored segment's manifest tells of the silence: footage that is there is not hidden
+// by a word that comes later.
 func (a *admitter) inside(ctx context.Context, d segment.GapDoc) error {
 	list, err := a.r.deps.Index.Range(ctx, d.Camera, d.Range)
 	if err != nil {

@@ -36,8 +36,8 @@ func (b *bed) trickle(n int, stop <-chan struct{}) *sync.WaitGroup {
 				if err != nil {
 					return
 				}
-				if _, err = conn.Write(head); err == nil {
-					err = drip(conn, list[0].data, stop)
+				if _, err := conn.Write(head); err == nil {
+					_ = drip(conn, list[0].data, stop) // it is cut off when its place is wanted
 				}
 				conn.Close()
 				select {

@@ -213,8 +213,9 @@ func (m *Model) fail(o Options) {
 	for _, url := range []*string{&inv(20).Main, &inv(20).Sub} {
 		*url = strings.Replace(*url, "rtsp://", "rtsp://admin:wrong@", 1)
 	}
-	inv(21).Main, inv(21).Sub = "rtsp://127.0.0.1:9/"+inv(21).ID, "rtsp://127.0.0.1:9/"+inv(21).ID+"/sub" // nobody is there
-	inv(22).Main, inv(22).Sub = o.Base+"/"+inv(22).ID+"/9", o.Base+"/"+inv(22).ID+"/10"                   // no such channel
+	// Nobody is at the address of one, and the next has no such channel.
+	inv(21).Main, inv(21).Sub = "rtsp://127.0.0.1:9/"+inv(21).ID, "rtsp://127.0.0.1:9/"+inv(21).ID+"/sub"
+	inv(22).Main, inv(22).Sub = o.Base+"/"+inv(22).ID+"/9", o.Base+"/"+inv(22).ID+"/10"
 	cam(23).ClockOffset = -7 * time.Minute
 }
 

@@ -97,7 +97,7 @@ type Camera struct {
 
 	Main        string `yaml:"main,omitempty"` // rtsp:// or rtsps://, or Push
 	Sub         string `yaml:"sub,omitempty"`
-	Transport   string `yaml:"transport,omitempty"`   // auto (default: TCP, UDP or multicast if refused), tcp, udp, multicast, auto-udp
+	Transport   string `yaml:"transport,omitempty"`   // auto (default), tcp, udp, multicast, auto-udp
 	Fingerprint string `yaml:"fingerprint,omitempty"` // SHA-256 of the RTSPS certificate, hexadecimal
 	CAFile      string `yaml:"ca_file,omitempty"`
 	IgnoreSSRC  bool   `yaml:"ignore_ssrc,omitempty"` // for cameras that announce one SSRC and send another

@@ -204,8 +204,8 @@ func (h *Hub) offer(s *session, cs []Camera) {
 	}
 }
 
-// setCameras notes what the node offers, and keeps the states of those; owner asks whether it may, for the inventory can
-// change while the link stands. The caller holds mu.
+// setCameras notes what the node offers, and keeps the states of those; owner asks whether it may, for the inventory
+// can change while the link stands. The caller holds mu.
 func (h *Hub) setCameras(n *node, cs []Camera) {
 	n.cameras = make(map[string]Camera, len(cs))
 	var foreign []string

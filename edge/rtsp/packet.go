@@ -136,8 +136,8 @@ func (s *sequence) accept(seq uint16) (lost int, ok bool) {
 }
 
 // sourceFilter decides which SSRC is ours. One that was announced in the Transport header of SETUP is the only one
-// until it was heard; from then on a source that falls silent may be succeeded by another: encoders restart, and some change
-// their SSRC in mid-stream.
+// until it was heard; from then on a source that falls silent may be succeeded by another: encoders restart, and some
+// change their SSRC in mid-stream.
 type sourceFilter struct {
 	any       bool
 	announced bool

@@ -130,7 +130,8 @@ func wantsOtherTransport(err error) bool {
 		way  liberrors.ErrClientTransportHeaderInvalidDelivery
 	)
 	return errors.Is(err, errNoUDP) || errors.As(err, &way) || errors.As(err, &tcp) || errors.As(err, &udp) ||
-		errors.As(err, &port) || errors.As(err, &ids) || (errors.As(err, &code) && code.Code == base.StatusUnsupportedTransport)
+		errors.As(err, &port) || errors.As(err, &ids) ||
+		(errors.As(err, &code) && code.Code == base.StatusUnsupportedTransport)
 }
 
 // once is one connection over one transport, a straight line.

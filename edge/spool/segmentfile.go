@@ -168,7 +168,7 @@ func (f *segmentFile) flush() error {
 // process takes is what was not written yet.
 func (f *segmentFile) advance() error {
 	if f.failure() != nil {
-		return nil // dealt with at the next unit
+		return nil //nolint:nilerr // dealt with at the next unit
 	}
 	if bytes, span := f.mux.Held(); bytes < fragmentBytes && span < fragmentSpan {
 		return nil

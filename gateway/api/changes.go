@@ -63,8 +63,8 @@ type listeners struct {
 
 func newListeners() *listeners { return &listeners{stop: make(chan struct{}), of: map[string]int{}} }
 
-// end ends all feeds, now and for good, and returns when none is left. A server's Shutdown would wait for the clients to
-// leave.
+// end ends all feeds, now and for good, and returns when none is left. A server's Shutdown would wait for the clients
+// to leave.
 func (l *listeners) end() {
 	l.mu.Lock()
 	if !l.stopped {

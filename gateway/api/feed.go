@@ -139,7 +139,8 @@ const (
 
 func alikeProfiles(a, b status.Profile) bool {
 	return a.State == b.State && a.Reason == b.Reason && a.Detail == b.Detail &&
-		a.Since.Sub(b.Since).Abs() < sinceJitter && a.Codec == b.Codec && a.Audio == b.Audio && a.Width == b.Width && a.Height == b.Height &&
+		a.Since.Sub(b.Since).Abs() < sinceJitter && a.Codec == b.Codec && a.Audio == b.Audio &&
+		a.Width == b.Width && a.Height == b.Height &&
 		a.Transport == b.Transport && (a.FPS < slowFPS) == (b.FPS < slowFPS) &&
 		a.DelayMS/delayStepMS == b.DelayMS/delayStepMS && clockOff(a.ClockOffsetMS) == clockOff(b.ClockOffsetMS)
 }

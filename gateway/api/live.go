@@ -64,10 +64,11 @@ func profileOf(s string) string {
 	return "?"
 }
 
-// Watch returns the function that decides which cameras the caller of r may watch, also those chosen after the request,
-// on walls. The first time it allows a camera is the row of the audit log that the viewing begins, and without that row
-// it allows none; where it is not asked for a while the viewing is over. It may be called from any goroutine, also after
-// the request has ended; it follows changes of the inventory and of the user, and allows nothing once the login is over.
+// Watch returns the function that decides which cameras the caller of r may watch, also those chosen after the
+// request, on walls. The first time it allows a camera is the row of the audit log that the viewing begins, and
+// without that row it allows none; where it is not asked for a while the viewing is over. It may be called from any
+// goroutine, also after the request has ended; it follows changes of the inventory and of the user, and allows nothing
+// once the login is over.
 func (s *Server) Watch(r *http.Request) func(camera string) bool {
 	return s.watching(r, access.WatchLive)
 }
@@ -120,10 +121,10 @@ func (s *Server) watching(r *http.Request, what access.Action) func(camera strin
 	}
 }
 
-// Opened writes the row about a camera's stream that p may watch, or send, by another protocol than HTTP from addr, and
-// from now on does; an error means that it must not. Players that lose their connection come again and again: within
-// two minutes that is one act. still is to be called every second for as long as it lasts; it returns false if what goes on
-// can no longer be recorded.
+// Opened writes the row about a camera's stream that p may watch, or send, by another protocol than HTTP from addr,
+// and from now on does; an error means that it must not. Players that lose their connection come again and again:
+// within two minutes that is one act. still is to be called every second for as long as it lasts; it returns false if
+// what goes on can no longer be recorded.
 func (s *Server) Opened(p access.Principal, do access.Act, camera, profile, addr, how string) (
 	still func() bool, err error,
 ) {

@@ -136,7 +136,8 @@ func (s *Server) lockFootage(ctx context.Context, in *lockInput) (*lockOutput, e
 		return nil, s.lockFailed(ctx, p, access.ActLock, l, err)
 	}
 	if err := s.lockAudit(ctx, p, access.ActLock, access.Done, added, l.Reason); err != nil {
-		_ = book.Release(context.WithoutCancel(ctx), added.ID, "it could not be recorded") // a lock nobody can account for is worse than none
+		// a lock nobody can account for is worse than none
+		_ = book.Release(context.WithoutCancel(ctx), added.ID, "it could not be recorded")
 		return nil, err
 	}
 	return &lockOutput{Body: added}, nil

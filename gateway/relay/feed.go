@@ -47,7 +47,7 @@ type feed struct {
 	video *line
 	audio atomic.Pointer[line] // nil until a description with sound that can be sent
 	desc  atomic.Pointer[media.Description]
-	last  atomic.Int64 // arrival of the newest video unit, or sound if there is no picture, nanoseconds since the outlet began, never 0; 0: none yet
+	last  atomic.Int64 // arrival of the newest picture (or sound where there is none), ns since the outlet began; 0: none
 	taken atomic.Int64 // its capture time, Unix nanoseconds
 
 	err error // why it ended; valid after opened or ended is closed

@@ -6,9 +6,9 @@ import "time"
 // shared index plus shift, and its timestamp follows from the line's by a rule that never changes, so that a packet
 // sent again is the same to the last bit.
 //
-// Timestamps up to pivot are squeezed, so that a catch-up plays at once: pivot itself becomes land, and each unit before
-// it lies each ticks before the next, or, where pictures are reordered, the stretch is compressed by num/den. Those
-// after pivot run at the line's pace.
+// Timestamps up to pivot are squeezed, so that a catch-up plays at once: pivot itself becomes land, and each unit
+// before it lies each ticks before the next, or, where pictures are reordered, the stretch is compressed by num/den.
+// Those after pivot run at the line's pace.
 type segment struct {
 	line *line
 	from uint64 // first shared index

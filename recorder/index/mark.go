@@ -12,8 +12,8 @@ import (
 )
 
 // The marks below are what a rebuild leaves when it has ended: as long as they are there the index holds all that it
-// ever held. A server that was emptied, or one that lost what it had, has lost them, too. In a cluster there are many of
-// them, so that each of its nodes has some.
+// ever held. A server that was emptied, or one that lost what it had, has lost them, too. In a cluster there are many
+// of them, so that each of its nodes has some.
 const (
 	markPrefix   = keyPrefix + "whole:"
 	clusterMarks = 256
@@ -32,8 +32,8 @@ func (x *Index) marks() []string {
 	return keys
 }
 
-// Marked reports whether the index is marked as whole. If not, the server is new, has lost what it had, or a rebuild has
-// not ended.
+// Marked reports whether the index is marked as whole. If not, the server is new, has lost what it had, or a rebuild
+// has not ended.
 func (x *Index) Marked(ctx context.Context) (bool, error) {
 	keys := x.marks()
 	found := make([]*redis.IntCmd, len(keys))

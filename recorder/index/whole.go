@@ -22,9 +22,9 @@ const (
 // and calls progress now and then, from one goroutine.
 type Rebuild func(ctx context.Context, progress func(done, cameras int)) (segments int64, err error)
 
-// Whole is an Index that answers reads only while it is whole, and rebuilds itself where it is not: an index server that
-// was emptied beside a running recorder would make gaps of footage that is there. Writes always go on. It is safe for
-// concurrent use.
+// Whole is an Index that answers reads only while it is whole, and rebuilds itself where it is not: an index server
+// that was emptied beside a running recorder would make gaps of footage that is there. Writes always go on. It is safe
+// for concurrent use.
 type Whole struct {
 	*Index
 	rebuild Rebuild
@@ -32,8 +32,7 @@ type Whole struct {
 
 	mu      sync.Mutex // guards the fields below
 	whole   bool
-	running bool // a rebuild, here or elsewhere
-	done    int  // of the cameras
+	done    int // of the cameras
 	cameras int
 }
 
@@ -135,8 +134,8 @@ func (w *Whole) Run(ctx context.Context) error {
 	}
 }
 
-// Begin makes the index whole if it is not, and returns when it is, or an error: segment.ErrIndexIncomplete where another recorder is
-// at it.
+// Begin makes the index whole if it is not, and returns when it is, or an error: segment.ErrIndexIncomplete where
+// another recorder is at it.
 func (w *Whole) Begin(ctx context.Context) error {
 	marked, err := w.Marked(ctx)
 	if err != nil {

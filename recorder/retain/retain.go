@@ -1,6 +1,6 @@
 // Package retain lets footage age: it deletes what its camera's retention class no longer covers, record first, object
-// second, at a bounded rate, and leaves a tombstone of each segment. Locked footage is deleted by nothing here. What the
-// recorder chooses to make room goes the same way.
+// second, at a bounded rate, and leaves a tombstone of each segment. Locked footage is deleted by nothing here. What
+// the recorder chooses to make room goes the same way.
 package retain
 
 import (

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// ErrIndexIncomplete means that the index is new or has lost records, and is being filled from the buckets: what it would
-// answer now would call footage a gap. Trying again later works.
+// ErrIndexIncomplete means that the index is new or has lost records, and is being filled from the buckets: what it
+// would answer now would call footage a gap. Trying again later works.
 var ErrIndexIncomplete = errors.New("the index is not complete: it is being rebuilt from the archive")
 
 // Hash is a SHA-256 digest. Its text form is 64 lower-case hexadecimal digits.

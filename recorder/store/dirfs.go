@@ -68,8 +68,8 @@ func (d *Dir) makeDir(dir string) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-// inFolder makes dir, lets write put files into it, and syncs it. A deletion that takes an empty folder with it may take
-// this one in between: then it is made again.
+// inFolder makes dir, lets write put files into it, and syncs it. A deletion that takes an empty folder with it may
+// take this one in between: then it is made again.
 func (d *Dir) inFolder(dir string, write func() error) error {
 	const tries = 10
 	for try := 1; ; try++ {
