@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -194,21 +193,26 @@ func isClosed(c chan struct{}) bool {
 
 // sweep ends what has rested for longer than its pause, and writes what could not be written before.
 func (as *acts) sweep() {
-	as.mu.Lock()
 	now := as.now()
-	var over []*act
+	as.endWhere(func(a *act) bool { return a.busy == 0 && now.Sub(a.last) > a.pause })
+}
+
+// endWhere ends the acts for which over holds, and writes the rows about ends that wait.
+func (as *acts) endWhere(over func(*act) bool) {
+	as.mu.Lock()
+	var ended []*act
 	for key, a := range as.open {
-		if a.busy == 0 && isClosed(a.written) && now.Sub(a.last) > a.pause {
+		if isClosed(a.written) && over(a) {
 			delete(as.open, key)
-			over = append(over, a)
+			ended = append(ended, a)
 		}
 	}
 	late := as.late
 	as.late = nil
 	as.mu.Unlock()
-	slices.SortFunc(over, inOrder)
+	slices.SortFunc(ended, inOrder)
 	as.writeRows(late)
-	as.writeEnds(over)
+	as.writeEnds(ended)
 }
 
 // inOrder sorts acts by when they were last going on, then by when they began.
@@ -274,22 +278,11 @@ func (as *acts) Run(ctx context.Context) error {
 func (as *acts) stop() {
 	as.mu.Lock()
 	as.stopped = true
-	var over []*act
-	for key, a := range as.open {
-		if isClosed(a.written) {
-			delete(as.open, key)
-			over = append(over, a)
-		}
-	}
-	late := as.late
-	as.late = nil
 	as.mu.Unlock()
-	slices.SortFunc(over, inOrder)
-	as.writeRows(late)
-	as.writeEnds(over)
+	as.endWhere(func(*act) bool { return true })
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	if n := len(as.late) + as.lost; n > 0 {
-		as.log.Error("rows of the audit log about ends are lost: it could not be written", "rows", strconv.Itoa(n))
+		as.log.Error("rows of the audit log about ends are lost: it could not be written", "rows", n)
 	}
 }
