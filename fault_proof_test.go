@@ -24,6 +24,9 @@ const (
 	// A kill of the edge may take with it what is on its way into a file: a fragment in the making, at most half a second,
 	// and what waits for the next look, a quarter. The rest is for a busy machine.
 	cutOffPictures = 25
+	// A kill while a session begins may take all of it: an edge that has just started opens all cameras and their files
+	// at once, and a busy machine lets it wait.
+	cutOffBeginning = 50
 	// Wall times of the archive and of the camera differ by what the way and a busy machine take.
 	wallSlack = 1500 * time.Millisecond
 )
@@ -208,6 +211,10 @@ func (r *faultRig) compare(camera string, have map[uint64]stored, gaps []segment
 		for tail > 0 && have[s.frames[tail-1].Frame].times == 0 {
 			tail--
 		}
+		bearable := cutOffPictures
+		if tail == 0 {
+			bearable = cutOffBeginning
+		}
 		for i, m := range s.frames {
 			if have[m.Frame].times > 0 {
 				continue
@@ -216,7 +223,7 @@ func (r *faultRig) compare(camera string, have map[uint64]stored, gaps []segment
 			switch {
 			case cause == segment.CauseSpoolFull:
 				p.shed++
-			case killed && i >= tail && len(s.frames)-tail <= cutOffPictures && cause == segment.CauseEdgeDown:
+			case killed && i >= tail && len(s.frames)-tail <= bearable && cause == segment.CauseEdgeDown:
 				p.cutOff++
 				p.worst = max(p.worst, len(s.frames)-tail)
 			default:
