@@ -231,9 +231,8 @@ func (r *recorderRole) beginClock(ctx context.Context) error {
 }
 
 // rebuild fills the index from the store.
-func (r *recorderRole) rebuild(ctx context.Context, progress func(done, cameras int)) (segments int64, err error) {
-	o := check.Options{Rebuild: true, Progress: func(p check.Progress) { progress(p.Done, p.Cameras) }}
-	report, err := check.Run(ctx, o, r.store, r.index.Index)
+func (r *recorderRole) rebuild(ctx context.Context) (segments int64, err error) {
+	report, err := check.Run(ctx, check.Options{Rebuild: true}, r.store, r.index.Index)
 	return report.Objects, err
 }
 

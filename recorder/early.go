@@ -49,6 +49,18 @@ func (e *early) of(camera string, now time.Time) bool {
 	return ok && now.Sub(t) < earlyFor
 }
 
+// kept reports whether no camera's footage went before its time lately.
+func (e *early) kept(now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, t := range e.cameras {
+		if now.Sub(t) < earlyFor {
+			return false
+		}
+	}
+	return true
+}
+
 // segments returns how many went before their time since the start.
 func (e *early) segments() int64 {
 	e.mu.Lock()

@@ -190,7 +190,7 @@ func (e *evictor) load(ctx context.Context) error {
 // tooYoung counts the segments whose retention, in days, is not over; 0 is for ever.
 func tooYoung(list []segment.Record, keep int, now time.Time) (n int) {
 	for _, rec := range list {
-		if keep == 0 || rec.End().AddDate(0, 0, keep).After(now) {
+		if rec.Early(keep, now) {
 			n++
 		}
 	}

@@ -1,6 +1,8 @@
 package recorder
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"skein/recorder/segment"
@@ -54,7 +56,7 @@ func newMetrics(r *Recorder, reg prometheus.Registerer) *metrics {
 	kept := prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("retention_kept",
 		"1 while no footage goes before the retention of its camera is over, 0 for an hour after some did.")),
 		func() float64 {
-			if r.Storage().Retention.Kept {
+			if r.early.kept(time.Now()) {
 				return 1
 			}
 			return 0

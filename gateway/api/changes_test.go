@@ -413,4 +413,12 @@ func TestMeTellsWhatIsAllowed(t *testing.T) {
 			t.Errorf("%s may %v", who, me.May)
 		}
 	}
+	for who, takes := range map[string]bool{
+		"admin": true, "investigator": true, "officer": false, "operator": false, "auditor": false,
+	} {
+		me := decode[struct{ May []access.Action }](t, g.do(t, who, http.MethodGet, "/v1/me", ""))
+		if slices.Contains(me.May, access.Download) != takes {
+			t.Errorf("%s may %v, want download: %v", who, me.May, takes)
+		}
+	}
 }

@@ -18,9 +18,8 @@ const (
 	claimFor = 15 * time.Second
 )
 
-// Rebuild fills the index from the buckets and returns how many segments it found. It may run beside live recording,
-// and calls progress now and then, from one goroutine.
-type Rebuild func(ctx context.Context, progress func(done, cameras int)) (segments int64, err error)
+// Rebuild fills the index from the buckets and returns how many segments it found. It may run beside live recording.
+type Rebuild func(ctx context.Context) (segments int64, err error)
 
 // Whole is an Index that answers reads only while it is whole, and rebuilds itself where it is not: an index server
 // that was emptied beside a running recorder would make gaps of footage that is there. Writes always go on. It is safe
@@ -30,10 +29,8 @@ type Whole struct {
 	rebuild Rebuild
 	log     *slog.Logger
 
-	mu      sync.Mutex // guards the fields below
-	whole   bool
-	done    int // of the cameras
-	cameras int
+	mu    sync.Mutex // guards the field below
+	whole bool
 }
 
 // NewWhole returns x as a Whole that is not known to be whole yet. log may be nil.
@@ -42,13 +39,6 @@ func NewWhole(x *Index, rebuild Rebuild, log *slog.Logger) *Whole {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Whole{Index: x, rebuild: rebuild, log: log}
-}
-
-// Progress tells how far a rebuild has come; whole: there is none.
-func (w *Whole) Progress() (done, cameras int, whole bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.done, w.cameras, w.whole
 }
 
 // check returns ErrIndexIncomplete if the index is not whole. It is asked after what was read, in that order: what was
@@ -185,11 +175,7 @@ func (w *Whole) rebuildHeld(ctx context.Context, c *claim) (segments int64, err 
 			}
 		}
 	})
-	segments, err = w.rebuild(ctx, func(done, cameras int) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.done, w.cameras = done, cameras
-	})
+	segments, err = w.rebuild(ctx)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}

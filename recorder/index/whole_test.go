@@ -15,12 +15,11 @@ import (
 
 // bucket stands for the footage from which an index is rebuilt.
 func bucket(x *index.Index, rebuilds *atomic.Int64, fail *atomic.Bool) index.Rebuild {
-	return func(ctx context.Context, progress func(done, cameras int)) (int64, error) {
+	return func(ctx context.Context) (int64, error) {
 		rebuilds.Add(1)
 		if fail.Load() {
 			return 0, errors.New("the bucket is away")
 		}
-		progress(0, 1)
 		records := []segment.Record{
 			{Seq: 1, Start: time.UnixMilli(1_764_000_000_000), Duration: 30 * time.Second, Bytes: 1000},
 			{Seq: 2, Start: time.UnixMilli(1_764_000_030_000), Duration: 30 * time.Second, Bytes: 1000},
@@ -113,9 +112,9 @@ func TestOneRebuildsForAll(t *testing.T) {
 	for range 4 {
 		x := open(t, index.Config{Redis: []string{s.URL}})
 		inner := bucket(x, &rebuilds, new(atomic.Bool))
-		w := index.NewWhole(x, func(ctx context.Context, progress func(int, int)) (int64, error) {
+		w := index.NewWhole(x, func(ctx context.Context) (int64, error) {
 			time.Sleep(50 * time.Millisecond)
-			return inner(ctx, progress)
+			return inner(ctx)
 		}, nil)
 		all = append(all, w)
 		wg.Go(func() { _ = w.Run(ctx) })

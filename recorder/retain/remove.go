@@ -124,19 +124,13 @@ func (k *Keeper) tombstone(ctx context.Context, camera string, r segment.Record,
 		Camera: camera, Seq: r.Seq, Start: r.Start, Duration: r.Duration, Bytes: r.Bytes, Key: r.Key(camera),
 		Hash48: fmt.Sprintf("%x", r.Hash), Shard: r.Shard, Rule: rule, Deleted: k.o.Now().UTC(),
 	}
-	if keep := k.o.Policy(camera); rule == RuleCap && Early(r, keep, t.Deleted) {
+	if keep := k.o.Policy(camera); rule == RuleCap && r.Early(keep, t.Deleted) {
 		t.Promised = keep
 	}
 	if m, err := k.o.Store.Manifest(ctx, r.Shard, t.Key); err == nil {
 		t.SHA256, t.Prev = m.SHA256, m.Prev
 	}
 	return t
-}
-
-// Early reports whether a segment that goes now goes before the retention of its camera, in days, is over; 0 or less is
-// for ever.
-func Early(r segment.Record, keep int, now time.Time) bool {
-	return keep <= 0 || r.End().AddDate(0, 0, keep).After(now)
 }
 
 // Tombstones returns what was deleted (or was about to be: the tombstone comes first) of the camera within the range.

@@ -110,6 +110,12 @@ type Record struct {
 // End returns the wall time at which the segment ends.
 func (r Record) End() time.Time { return r.Start.Add(r.Duration) }
 
+// Early reports whether a segment that goes now goes before the retention of its camera, in days, is over; 0 or less is
+// for ever.
+func (r Record) Early(keep int, now time.Time) bool {
+	return keep <= 0 || r.End().AddDate(0, 0, keep).After(now)
+}
+
 // Range returns the time the segment covers.
 func (r Record) Range() Range { return Range{From: r.Start, To: r.End()} }
 

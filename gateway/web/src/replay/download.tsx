@@ -3,8 +3,8 @@ import type { Camera, Me } from "../api/types";
 import { useTexts } from "../i18n";
 import { fileName } from "../lib/snapshot";
 import { stamp } from "../lib/time";
+import { may } from "../pages/may";
 import { Icon } from "../ui/icons";
-import { mayDownload } from "./may";
 import type { Clip } from "./film";
 import { clipURL, register } from "./retrieval";
 
@@ -21,7 +21,7 @@ const downloadURL = (clip: Clip, retrieval: string) =>
 export function Download({ camera, clip, me, disabled }: { camera: Camera; clip: Clip; me: Me; disabled?: boolean }) {
   const { t } = useTexts();
   const [ask, setAsk] = useState<Clip>();
-  if (!mayDownload(me)) return null;
+  if (!may(me, "download")) return null;
   const take = (c: Clip, retrieval: string) => {
     const file = fileName(c.camera, stamp(c.from), "mp4");
     Object.assign(document.createElement("a"), { href: downloadURL(c, retrieval), download: file }).click();
